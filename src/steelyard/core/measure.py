@@ -1,0 +1,112 @@
+"""A split through a model: logits, and the numbers that training itself needs. Everything else is in `steelyard.metrics`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from steelyard.core.rows import Batch, Clock
+from steelyard.core.task import Source, Task
+
+EVALUATION_ROWS = 1024
+"""Rows a batch when measuring: fixed, since a different batch may round differently."""
+
+
+@dataclass(frozen=True)
+class Report:
+    """What listeners with the role `Assesses` are told after an epoch. Never anything of the test split.
+
+    Attributes:
+        stage: index of the stage.
+        clock: the last clock of the epoch.
+        train_loss: mean of the objective over the epoch.
+        lr: learning rate at the end of the epoch.
+        seconds: training time since the run began, without measuring.
+        recall: per class on the validation split `[C]`; NaN for classes without rows there; None without a validation split.
+        accuracy: on the validation split; None without one.
+        balanced_accuracy: mean of `recall` over classes with rows; None without a validation split.
+        macro_f1: mean F1 over classes with rows; None without a validation split.
+        loss: mean cross-entropy of the validation rows; None without a validation split.
+    """
+
+    stage: int
+    clock: Clock
+    train_loss: float
+    lr: float
+    seconds: float
+    recall: Tensor | None = field(default=None)
+    accuracy: float | None = None
+    balanced_accuracy: float | None = None
+    macro_f1: float | None = None
+    loss: float | None = None
+
+    def line(self) -> dict[str, float | int | None]:
+        """The report as a line of a log."""
+        return {
+            "stage": self.stage,
+            "epoch": self.clock.epoch + 1,
+            "step": self.clock.step + 1,
+            "lr": self.lr,
+            "train_loss": self.train_loss,
+            "seconds": self.seconds,
+            "valid_accuracy": self.accuracy,
+            "valid_balanced_accuracy": self.balanced_accuracy,
+            "valid_macro_f1": self.macro_f1,
+            "valid_loss": self.loss,
+        }
+
+
+@torch.no_grad()
+def predict_logits(task: Task, model: nn.Module, source: Source) -> tuple[Tensor, Tensor]:
+    """Logits of every row of a split, in order, in evaluation mode.
+
+    Args:
+        task: gives the forward pass.
+        model: on the device that `source` streams to; its training flags are as before afterwards.
+        source: the rows.
+
+    Returns:
+        Logits `[N, C]` float32 and classes `[N]`, on the CPU.
+    """
+    was_training = [(module, module.training) for module in model.modules()]
+    model.eval()
+    try:
+        parts = [task.forward(model, batch).logits.float().cpu() for batch in _in_order(task, source)]
+    finally:
+        for module, flag in was_training:
+            module.training = flag
+    logits = torch.cat(parts) if parts else torch.empty(0, task.num_classes)
+    return logits, source.target
+
+
+def _in_order(task: Task, source: Source) -> Iterator[Batch]:
+    order = torch.split(torch.arange(len(source)), EVALUATION_ROWS)
+    for index, inputs in source.stream(order):
+        yield Batch(task.load(inputs, augment="none", generator=None), torch.zeros_like(index), index)
+
+
+def recall_of(prediction: Tensor, target: Tensor, classes: int) -> tuple[Tensor, Tensor]:
+    """Recall and F1 of each class `[C]`; NaN for classes without rows."""
+    confusion = torch.bincount(target * classes + prediction, minlength=classes * classes).reshape(classes, classes).double()
+    right, truth, said = confusion.diagonal(), confusion.sum(1), confusion.sum(0)
+    recall = right / truth
+    f1 = torch.where(truth > 0, 2 * right / (truth + said).clamp_min(1), torch.nan)
+    return recall, f1
+
+
+def validation_numbers(task: Task, model: nn.Module, source: Source) -> dict[str, float | Tensor]:
+    """The fields of `Report` that come from the validation split."""
+    logits, target = predict_logits(task, model, source)
+    prediction = logits.argmax(1)
+    recall, f1 = recall_of(prediction, target, task.num_classes)
+    return {
+        "recall": recall,
+        "accuracy": float((prediction == target).double().mean()),
+        "balanced_accuracy": float(recall.nanmean()),
+        "macro_f1": float(f1.nanmean()),
+        "loss": float(F.cross_entropy(logits.double(), target)),
+    }

@@ -1,0 +1,140 @@
+"""A regime is a training recipe: epochs, batch, optimiser, schedule, augmentation. A method may not change it."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from steelyard.core.errors import ArgumentError
+
+OPTIMIZERS = ("sgd", "adamw")
+SCHEDULES = ("cosine", "step", "constant")
+PRECISIONS = ("float32", "bfloat16")
+SELECTIONS = ("last", "best_valid")
+
+
+@dataclass(frozen=True)
+class Regime:
+    """How a model is trained, whatever the method.
+
+    Attributes:
+        epochs: passes over the training rows; a sampler may define an epoch otherwise.
+        batch_size: rows a step, over all processes.
+        optimizer: "sgd" or "adamw".
+        lr: peak learning rate, > 0.
+        momentum: of SGD, in [0, 1).
+        nesterov: Nesterov momentum for SGD.
+        weight_decay: >= 0; on all parameters (decoupled for AdamW).
+        schedule: "cosine" to zero, "step" (see `milestones`), or "constant".
+        warmup_epochs: linear warm-up at the start, in epochs.
+        milestones: for "step": fractions of the epochs at which the rate is multiplied by `decay`.
+        decay: for "step": the factor, in (0, 1].
+        clip_norm: largest gradient norm; None for no clipping.
+        ema: decay of an exponential moving average of the weights in (0, 1), which is then what is judged; None for none.
+        precision: "float32", or "bfloat16" (autocast). fp16 with loss scaling is not offered: two-pass and bilevel
+            methods need unscaled gradients in the middle of a step.
+        augment: strength of the augmentation; what a task offers ("none", "crop-flip", ...).
+        patience: stop after this many epochs without a better validation balanced accuracy; None to train to the end.
+        select: "last" epoch, or "best_valid": the epoch with the highest balanced accuracy on the validation split
+            (the earliest of equals). Comparisons report both.
+
+    Raises:
+        ArgumentError: a value is out of its range; the message names it.
+
+    Example:
+        >>> Regime(epochs=10, lr=0.05).lr_at(0, 100)
+        0.05
+    """
+
+    epochs: int = 30
+    batch_size: int = 128
+    optimizer: str = "sgd"
+    lr: float = 0.1
+    momentum: float = 0.9
+    nesterov: bool = False
+    weight_decay: float = 2e-4
+    schedule: str = "cosine"
+    warmup_epochs: float = 0.0
+    milestones: tuple[float, ...] = (0.8, 0.9)
+    decay: float = 0.1
+    clip_norm: float | None = None
+    ema: float | None = None
+    precision: str = "float32"
+    augment: str = "none"
+    patience: int | None = None
+    select: str = "last"
+
+    def __post_init__(self) -> None:
+        """Check every value once."""
+        checks: Iterable[tuple[str, bool, str]] = (
+            ("epochs", self.epochs >= 1, "at least 1"),
+            ("batch_size", self.batch_size >= 1, "at least 1"),
+            ("optimizer", self.optimizer in OPTIMIZERS, " or ".join(map(repr, OPTIMIZERS))),
+            ("lr", _between(self.lr, 0, math.inf) and self.lr > 0, "a number above 0"),
+            ("momentum", _between(self.momentum, 0, 1), "in [0, 1)"),
+            ("nesterov", not self.nesterov or self.momentum > 0, "false where momentum is 0"),
+            ("weight_decay", _between(self.weight_decay, 0, math.inf), "0 or more"),
+            ("schedule", self.schedule in SCHEDULES, " or ".join(map(repr, SCHEDULES))),
+            ("warmup_epochs", _between(self.warmup_epochs, 0, math.inf), "0 or more"),
+            ("milestones", all(0 < m <= 1 for m in self.milestones), "fractions of the epochs in (0, 1]"),
+            ("decay", 0 < self.decay <= 1, "in (0, 1]"),
+            ("clip_norm", self.clip_norm is None or self.clip_norm > 0, "a number above 0, or none"),
+            ("ema", self.ema is None or 0 < self.ema < 1, "in (0, 1), or none"),
+            ("precision", self.precision in PRECISIONS, " or ".join(map(repr, PRECISIONS))),
+            ("patience", self.patience is None or self.patience >= 1, "at least 1, or none"),
+            ("select", self.select in SELECTIONS, " or ".join(map(repr, SELECTIONS))),
+        )
+        for name, holds, expected in checks:
+            if not holds:
+                raise ArgumentError(f"regime.{name}", expected, repr(getattr(self, name)))
+
+    def replace(self, **changes: Any) -> Regime:
+        """A copy with some settings changed."""
+        return dataclasses.replace(self, **changes)
+
+    def settings(self) -> dict[str, Any]:
+        """All settings as JSON values."""
+        return {name: list(v) if isinstance(v, tuple) else v for name, v in dataclasses.asdict(self).items()}
+
+    def build_optimizer(self, params: Iterable[nn.Parameter], device: torch.device) -> torch.optim.Optimizer:
+        """The optimiser over `params`."""
+        fused = device.type in ("cpu", "cuda")
+        if self.optimizer == "adamw":
+            return torch.optim.AdamW(params, lr=self.lr, weight_decay=self.weight_decay, fused=fused)
+        return torch.optim.SGD(
+            params, lr=self.lr, momentum=self.momentum, nesterov=self.nesterov, weight_decay=self.weight_decay, fused=fused
+        )
+
+    def lr_at(self, step: int, steps_per_epoch: int, epochs: int | None = None) -> float:
+        """Learning rate of a step: a pure function of the time, so resuming needs no scheduler state.
+
+        Args:
+            step: optimiser steps done in the stage.
+            steps_per_epoch: batches in an epoch.
+            epochs: the stage's; None for the regime's.
+        """
+        total = max((self.epochs if epochs is None else epochs) * steps_per_epoch, 1)
+        warm = min(round(self.warmup_epochs * steps_per_epoch), total)
+        if step < warm:
+            return self.lr * (step + 1) / warm
+        if self.schedule == "cosine":
+            return self.lr * 0.5 * (1 + math.cos(math.pi * (step - warm) / max(total - warm, 1)))
+        if self.schedule == "step":
+            return self.lr * float(self.decay ** sum(step >= round(m * total) for m in self.milestones))
+        return self.lr
+
+
+def clip(params: Iterable[Tensor], max_norm: float | None) -> None:
+    """Scale gradients down to a norm of at most `max_norm`; nothing for None."""
+    if max_norm is not None:
+        torch.nn.utils.clip_grad_norm_(params, max_norm)
+
+
+def _between(value: float, low: float, high: float) -> bool:
+    return math.isfinite(value) and low <= value < high

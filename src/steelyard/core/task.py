@@ -1,0 +1,135 @@
+"""A task: named splits of rows, a model for them, and how a batch becomes rows. After that nobody knows the modality."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Iterator, Mapping
+from functools import cached_property
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor, nn
+
+from steelyard.core.counts import count
+from steelyard.core.errors import DataError
+from steelyard.core.rows import Batch, Rows
+from steelyard.core.seeds import derive
+
+
+class Source(Protocol):
+    """The rows of one split: resident on a device, or streamed."""
+
+    target: Tensor
+    """Classes `[N]`, int64, on the CPU."""
+
+    def __len__(self) -> int:
+        """Rows."""
+        ...
+
+    def to(self, device: torch.device) -> Source:
+        """The same rows, ready to be read on `device`."""
+        ...
+
+    def stream(self, batches: Iterable[Tensor]) -> Iterator[tuple[Tensor, Any]]:
+        """For each index tensor `[M]`: the index and the inputs of those rows, on the device."""
+        ...
+
+
+class Task(ABC):
+    """Data, model and forward pass of a learning problem.
+
+    Attributes:
+        name: shown in tables.
+        class_names: the label of class 0, 1, ..., C-1 as the user knows it.
+        splits: `"train"`, and where they exist `"valid"` (cut from training data) and `"test"`.
+    """
+
+    def __init__(self, name: str, class_names: Iterable[str], splits: Mapping[str, Source]) -> None:
+        self.name = name
+        self.class_names = tuple(class_names)
+        self.splits = dict(splits)
+        if "train" not in self.splits:
+            raise DataError(f"task '{name}' has no training split; it has: {', '.join(self.splits) or 'none'}")
+
+    @property
+    def num_classes(self) -> int:
+        """C."""
+        return len(self.class_names)
+
+    @cached_property
+    def counts(self) -> Tensor:
+        """Training rows per class, LongTensor `[C]`."""
+        return count(self.splits["train"].target, self.num_classes)
+
+    @abstractmethod
+    def model(self) -> nn.Module:
+        """A fresh model; its initial weights come from torch's global generator, which the caller has seeded."""
+
+    def load(self, inputs: Any, *, augment: str, generator: torch.Generator | None) -> Any:
+        """What the model is given, from what the source holds: normalised, and augmented unless `augment` is "none"."""
+        if augment != "none":
+            raise DataError(f"task '{self.name}' knows no augmentation '{augment}'; use augment='none'")
+        return inputs
+
+    def forward(self, model: nn.Module, batch: Batch) -> Rows:
+        """Score a batch: model(inputs) gives logits `[M, C]`; rows of one input share its logits."""
+        logits = model(batch.inputs)
+        if logits.ndim != 2 or logits.shape[1] != self.num_classes:
+            raise DataError(
+                f"the model should give logits [N, {self.num_classes}] for the {self.num_classes} classes of '{self.name}'; "
+                f"found shape {list(logits.shape)}"
+            )
+        if batch.owner is not None:
+            logits = logits[batch.owner]
+        return Rows(logits, batch.target, index=batch.index, share=batch.share, extra=batch.extra)
+
+    def describe(self) -> dict[str, Any]:
+        """What a report says about the data: JSON scalars and lists."""
+        counts = {name: count(source.target, self.num_classes).tolist() for name, source in self.splits.items()}
+        seen = [n for n in counts["train"] if n > 0]
+        return {
+            "name": self.name,
+            "kind": "arrays",
+            "rows": {name: len(source) for name, source in self.splits.items()},
+            "class_names": list(self.class_names),
+            "counts": counts,
+            "imbalance_factor": max(seen) / min(seen),
+            "features": None,
+            "notes": [],
+        }
+
+
+class TaskView:
+    """What a method may see of a task: never the test split.
+
+    Attributes:
+        name: the task's.
+        class_names: the task's.
+        counts: training rows per class `[C]`.
+    """
+
+    def __init__(self, task: Task, seed: int = 0, device: torch.device | str = "cpu") -> None:
+        self.name, self.class_names, self.counts = task.name, task.class_names, task.counts
+        self._build, self._seed, self._device = task.model, seed, torch.device(device)
+        self._train, self._valid = task.splits["train"], task.splits.get("valid")
+
+    @property
+    def num_classes(self) -> int:
+        """C."""
+        return len(self.class_names)
+
+    @property
+    def train(self) -> Source:
+        """The training rows."""
+        return self._train
+
+    @property
+    def valid(self) -> Source | None:
+        """The validation rows, cut from training data; None where there are none."""
+        return self._valid
+
+    def model(self) -> nn.Module:
+        """A fresh model on the run's device: the same initial weights at every call and for every method of a seed."""
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(derive(self._seed, "init"))
+            return self._build().to(self._device)

@@ -1,0 +1,45 @@
+"""What a weighting is: a weight per row, computed from detached evidence, so it can never leak a gradient to the model."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+
+import torch
+from torch import Tensor, nn
+
+from steelyard.core.rows import Evidence
+
+
+class Weighting(nn.Module, ABC):
+    """Weights `[N]` of the rows of a batch. Normalisation is a weighting's own, visible act."""
+
+    @abstractmethod
+    def forward(self, evidence: Evidence) -> Tensor:
+        """Weights `[N]`, non-negative and finite."""
+
+
+class Uniform(Weighting):
+    """Every row weighs 1: the identity element of weightings."""
+
+    def forward(self, evidence: Evidence) -> Tensor:
+        """Ones `[N]`."""
+        return torch.ones(evidence.target.shape[0], device=evidence.target.device)
+
+
+class ClassTable(Weighting, ABC):
+    """A weighting that is one fixed number a class.
+
+    Args:
+        class_weights: `[C]`, rescaled here to mean 1 over classes.
+    """
+
+    class_weights: Tensor
+
+    def __init__(self, class_weights: Tensor) -> None:
+        super().__init__()
+        table = class_weights / class_weights.mean()
+        self.register_buffer("class_weights", table.to(torch.float32))
+
+    def forward(self, evidence: Evidence) -> Tensor:
+        """The weight of each row's class `[N]`."""
+        return self.class_weights[evidence.target]
