@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
+from itertools import chain
+from operator import length_hint
 from typing import Protocol
 
 import torch
@@ -16,6 +18,9 @@ from torch import Tensor
 from steelyard.core.errors import ArgumentError
 from steelyard.core.rows import Clock
 from steelyard.core.seeds import generator
+
+# Rows that become Python ints at a time.
+PIECE = 1 << 16
 
 
 class Sampler(ABC):
@@ -34,11 +39,14 @@ class Sampler(ABC):
     def __init__(self, num_samples: int, seed: int = 0, rank: int = 0, world_size: int = 1) -> None:
         if num_samples < 1:
             raise ArgumentError("num_samples", "at least 1", num_samples)
+        if world_size < 1:
+            raise ArgumentError("world_size", "at least 1", world_size)
         if not 0 <= rank < world_size:
             raise ArgumentError("rank", f"from 0 to world_size - 1 = {world_size - 1}", rank)
         self.num_samples, self.seed, self.rank, self.world_size = num_samples, seed, rank, world_size
         self._epoch = 0
-        self._position = 0
+        self._handed_out = 0  # rows of the epoch in the lists given out so far, ...
+        self._live: Iterator[int] = iter(())  # ... of which the last may have some left
 
     @abstractmethod
     def chunks(self, clock: Clock, start: int) -> Iterator[Tensor]:
@@ -54,27 +62,44 @@ class Sampler(ABC):
             raise ArgumentError("size", "at least 1", size)
         clock = Clock() if clock is None else clock
         pending: list[Tensor] = []
-        have = 0
+        missing = size  # rows that the batch under way still lacks
         for chunk in self.chunks(clock, clock.position * size):
-            offset = 0
-            while have + len(chunk) - offset >= size:
-                take = size - have
-                pending.append(chunk[offset : offset + take])
-                yield pending[0] if len(pending) == 1 else torch.cat(pending)
-                offset, pending, have = offset + take, [], 0
-            if offset < len(chunk):
-                pending.append(chunk[offset:])
-                have += len(chunk) - offset
+            rest = chunk
+            if missing < size:  # first finish what the chunk before began
+                pending.append(rest[:missing])
+                missing -= len(pending[-1])
+                if missing:
+                    continue
+                yield torch.cat(pending)
+                rest, pending, missing = rest[len(pending[-1]) :], [], size
+            whole = len(rest) - len(rest) % size
+            if whole:
+                yield from rest[:whole].split(size)
+            if whole < len(rest):
+                pending.append(rest[whole:])
+                missing = size - len(pending[-1])
         if pending:
             yield torch.cat(pending)
 
     def __iter__(self) -> Iterator[int]:
         """Row indices of the current epoch, from where the last iteration stopped."""
-        for chunk in self.chunks(Clock(epoch=self._epoch), self._position):
-            for row in chunk.tolist():
-                self._position += 1
-                yield row
-        self._epoch, self._position = self._epoch + 1, 0
+        # Chained lists hand out rows without a Python frame a row; the position is read off the live list when asked for.
+        return chain.from_iterable(self._lists())
+
+    def _lists(self) -> Iterator[Iterator[int]]:
+        start = self._handed_out = self._position
+        self._live = iter(())
+        for chunk in self.chunks(Clock(epoch=self._epoch), start):
+            for piece in chunk.split(PIECE):
+                rows = piece.tolist()
+                self._handed_out += len(rows)
+                self._live = iter(rows)
+                yield self._live
+        self._epoch, self._handed_out = self._epoch + 1, 0
+
+    @property
+    def _position(self) -> int:
+        return self._handed_out - length_hint(self._live)
 
     def state_dict(self) -> dict[str, int]:
         """Where iteration stands (epoch, position)."""
@@ -82,14 +107,14 @@ class Sampler(ABC):
 
     def load_state_dict(self, state: dict[str, int]) -> None:
         """Continue iteration where `state_dict` was taken."""
-        self._epoch, self._position = state["epoch"], state["position"]
+        self._epoch, self._handed_out, self._live = state["epoch"], state["position"], iter(())
 
 
 class ShuffledSampler(Sampler):
     """Every row once, in a fresh order each epoch: the identity element of samplers.
 
-    Where world_size does not divide the number of rows, the first rows of the order are drawn again so that all processes
-    make equally many steps.
+    Where more rows are asked for than there are, a second order follows the first, and so on; so it is, too, where
+    world_size does not divide the number of rows, so that all processes make equally many steps.
     """
 
     def __init__(
@@ -99,12 +124,15 @@ class ShuffledSampler(Sampler):
         self.rows = len(targets)
 
     def chunks(self, clock: Clock, start: int) -> Iterator[Tensor]:
-        """One chunk: the rest of the epoch."""
+        """One chunk for each pass over the rows."""
         total = len(self) * self.world_size
+        first = start * self.world_size + self.rank  # where in the epoch our first row is
         stream = generator(self.seed, "order", clock.epoch)
-        rounds = -(-total // self.rows)
-        order = torch.cat([torch.randperm(self.rows, generator=stream) for _ in range(rounds)])[:total]
-        yield order[self.rank :: self.world_size][start:]
+        for base in range(0, total, self.rows):
+            order = torch.randperm(self.rows, generator=stream)
+            mine = order[: total - base][max(first - base, (self.rank - base) % self.world_size) :: self.world_size]
+            if len(mine):
+                yield mine
 
 
 class SamplerFactory(Protocol):

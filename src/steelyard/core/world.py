@@ -120,7 +120,7 @@ def launch(function: Callable[..., Any], processes: int, *arguments: Any) -> Any
 
     Raises:
         SteelyardError: what a process raised.
-        TrainingError: a process died.
+        TrainingError: a process died or failed otherwise.
     """
     if processes < 1:
         raise ArgumentError("processes", "at least 1", processes)
@@ -141,7 +141,8 @@ def launch(function: Callable[..., Any], processes: int, *arguments: Any) -> Any
             failure = Path(folder) / f"failure-{raised.error_index}"
             if failure.exists():
                 raise pickle.loads(failure.read_bytes()) from None
-            raise
+            last = str(raised).strip().splitlines()[-1]
+            raise TrainingError(f"process {raised.error_index} of {processes} failed: {last}") from raised
         return pickle.loads(outcome.read_bytes())
 
 

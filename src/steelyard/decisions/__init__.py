@@ -1,1 +1,6 @@
-"""."""
+"""How scores become decisions, after training."""
+
+from steelyard.decisions.adjusted import Adjusted
+from steelyard.decisions.logit_shift import LogitShift
+
+__all__ = ["Adjusted", "LogitShift"]

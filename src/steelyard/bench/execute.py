@@ -1,0 +1,178 @@
+"""One run in this process: load, train, judge on the test split, write the result."""
+
+from __future__ import annotations
+
+import datetime
+import io
+import json
+import traceback
+import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from steelyard.bench.listeners import Heartbeat, Log
+from steelyard.bench.plan import git_commit, versions
+from steelyard.bench.records import Run, write_json
+from steelyard.core.checkpoint import write_atomically
+from steelyard.core.counts import group_classes
+from steelyard.core.errors import DataError, SteelyardError
+from steelyard.core.regime import Regime
+
+INTERVALS = ("accuracy", "balanced_accuracy", "macro_f1", "worst_recall", "many_recall", "medium_recall", "few_recall", "auprc")
+
+
+@dataclass(frozen=True)
+class Order:
+    """What a worker needs to do a run.
+
+    Attributes:
+        run: its identity.
+        regime: the recipe.
+        problem: arguments of `steelyard.problems.load`.
+        groups: rule of Many / Medium / Few.
+        device: where.
+        folder: the run's own.
+        checkpoint_seconds: between checkpoints.
+        loggers: names of further loggers.
+    """
+
+    run: Run
+    regime: Regime
+    problem: Mapping[str, Any]
+    groups: str
+    device: str
+    folder: Path
+    checkpoint_seconds: float = 10.0
+    loggers: tuple[str, ...] = ()
+
+
+def execute(order: Order) -> dict[str, Any]:
+    """Do a run, or go on with it, and return its record; the record is also in `result.json`, written last.
+
+    Raises:
+        SteelyardError: the run cannot be done; a bug's traceback is kept in `error.txt` of the run's folder.
+    """
+    try:
+        return _execute(order)
+    except SteelyardError:
+        raise
+    except Exception:
+        order.folder.mkdir(parents=True, exist_ok=True)
+        (order.folder / "error.txt").write_text(traceback.format_exc())
+        raise
+
+
+def _execute(order: Order) -> dict[str, Any]:
+    from steelyard.core.fit import clear_stages, fit
+    from steelyard.core.loggers import open_loggers
+    from steelyard.methods import resolve_method
+
+    run, folder = order.run, order.folder
+    task = _load(run.problem, json.dumps(dict(order.problem), sort_keys=True))
+    if "test" not in task.splits:
+        raise DataError(f"data '{task.name}' have no test split to judge on")
+    write_json(folder / "run.json", run.to_json() | {"id": run.id})
+    started = _now()
+    recorders = open_loggers(order.loggers, folder, run.to_json())
+    listeners = [Log(folder / "log.jsonl"), Heartbeat(folder / "progress.json"), *recorders]
+    with warnings.catch_warnings(record=True) as heard:
+        warnings.simplefilter("always")
+        fitted = fit(
+            task,
+            resolve_method(run.method),
+            order.regime,
+            seed=run.seed,
+            listeners=listeners,
+            folder=folder / "checkpoints",
+            device=order.device,
+            checkpoint_seconds=order.checkpoint_seconds,
+        )
+    for recorder in recorders:
+        recorder.close()
+    record = run.to_json() | {
+        "run_id": run.id,
+        "seconds": fitted.seconds,
+        "steps": fitted.steps,
+        "seconds_per_step": fitted.seconds / max(fitted.steps, 1),
+        "peak_memory_mb": fitted.peak_memory_mb,
+        "selected_epoch": fitted.selected_epoch,
+        "epochs": len(fitted.history),
+        "versions": versions(),
+        "git_commit": git_commit(),
+        "device": order.device,
+        "started_at": started,
+        "finished_at": _now(),
+        "folder": folder.name,
+        "warnings": sorted({str(w.message) for w in heard if issubclass(w.category, UserWarning)}),
+    }
+    record |= _judge(task, fitted, order)
+    write_json(folder / "result.json", record)
+    clear_stages(folder / "checkpoints")
+    (folder / "progress.json").unlink(missing_ok=True)
+    return record
+
+
+@lru_cache(maxsize=1)
+def _load(data: str, problem: str) -> Any:
+    """The task of a comparison; a worker's runs share it."""
+    from steelyard.problems import load
+
+    return load(data, **json.loads(problem))
+
+
+def _judge(task: Any, fitted: Any, order: Order) -> dict[str, Any]:
+    """Test numbers of the last and of the selected epoch; saves the last epoch's probabilities and weights."""
+    import numpy as np
+    from safetensors.torch import save
+
+    from steelyard.metrics import intervals
+
+    groups = group_classes(task.counts, order.groups)
+    proba, target = _probabilities(task, fitted.use("last"), order)
+    scores = _scores(proba, target, task, groups)
+    parts: dict[str, Any] = {
+        "metrics": scores.values,
+        "intervals": {name: list(pair) for name, pair in intervals(proba, target, metrics=INTERVALS, groups=groups).items()},
+        "per_class": scores.per_class,
+        "confusion": np.asarray(scores.confusion).tolist(),
+        "reliability": scores.reliability,
+        "notes": list(scores.notes),
+        "selected_metrics": None,
+    }
+    buffer = io.BytesIO()
+    np.savez_compressed(buffer, target=target, proba=proba.astype(np.float32))
+    write_atomically(order.folder / "predictions.npz", buffer.getvalue())
+    weights = {name: value.contiguous().cpu() for name, value in fitted.model.state_dict().items()}
+    write_atomically(order.folder / "model.safetensors", save(_unshared(weights)))
+    if fitted.selected_epoch is not None:
+        proba, target = _probabilities(task, fitted.use("best_valid"), order)
+        parts["selected_metrics"] = _scores(proba, target, task, groups).values
+    return parts
+
+
+def _unshared(weights: dict[str, Any]) -> dict[str, Any]:
+    """Tied weights as copies: safetensors refuses tensors that share memory."""
+    return {name: value.clone() for name, value in weights.items()}
+
+
+def _probabilities(task: Any, model: Any, order: Order) -> tuple[Any, Any]:
+    import torch
+
+    from steelyard.core.measure import predict_logits
+    from steelyard.core.world import local_device
+
+    logits, target = predict_logits(task, model, task.splits["test"].to(local_device(order.device)))
+    return torch.softmax(logits.double(), 1).numpy(), target.numpy()
+
+
+def _scores(proba: Any, target: Any, task: Any, groups: Any) -> Any:
+    from steelyard.metrics import evaluate
+
+    return evaluate(proba, target, class_counts=task.counts, groups=groups)
+
+
+def _now() -> str:
+    return datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")

@@ -1,0 +1,196 @@
+"""A comparison from plan to leaderboard: what is finished is not repeated, what is half-done goes on."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+from steelyard.bench.execute import Order, execute
+from steelyard.bench.listeners import read_beat
+from steelyard.bench.plan import Comparison, git_commit, versions
+from steelyard.bench.pool import Outcome, run_jobs
+from steelyard.bench.records import Run, write_json
+from steelyard.bench.store import Store
+from steelyard.core.errors import SteelyardError
+
+
+@dataclass(frozen=True)
+class Machine:
+    """Where runs are executed.
+
+    Attributes:
+        jobs: local processes at a time; 0 for as many as fit the cores.
+        ray: address of a Ray cluster, "local" to start one; None for local processes.
+        checkpoint_seconds: between checkpoints in the middle of an epoch.
+        loggers: names of further loggers.
+    """
+
+    jobs: int = 0
+    ray: str | None = None
+    checkpoint_seconds: float = 10.0
+    loggers: tuple[str, ...] = ()
+
+    def crew(self, runs: int) -> tuple[int, int]:
+        """Processes and torch threads of each, for the runs of a whole comparison.
+
+        Not for the runs that are left: a run must go on with the threads it began with to end with the same bits.
+        """
+        jobs = max(1, min(self.jobs or _cores(), runs))
+        return jobs, max(1, _cores() // jobs)
+
+
+class Display(Protocol):
+    """What is told while a comparison runs."""
+
+    def begin(self, waiting: int, finished: int) -> None:
+        """Before the first run: how many are to do and how many were found finished."""
+        ...
+
+    def beat(self, run: Run, beat: Mapping[str, Any]) -> None:
+        """A run in progress says where it stands."""
+        ...
+
+    def end(self, run: Run, record: Mapping[str, Any] | None, error: str | None) -> None:
+        """A run is finished, or failed."""
+        ...
+
+
+@dataclass
+class Result:
+    """A finished comparison.
+
+    Attributes:
+        leaderboard: as in `leaderboard.json`.
+        failures: (run, reason) of runs that did not finish.
+        out: the folder.
+    """
+
+    leaderboard: dict[str, Any]
+    failures: list[tuple[Run, str]] = field(default_factory=list)
+    out: Path = Path()
+
+
+def compare(plan: Comparison, out: Path, *, machine: Machine, display: Display, facts: Mapping[str, Any]) -> Result:
+    """Do the runs of a comparison that are not finished yet, and analyse all of them.
+
+    Args:
+        plan: what to compare.
+        out: folder of the comparison; made when needed.
+        machine: how to run.
+        display: told about progress.
+        facts: what the report says about data, model and methods; written to `comparison.json`.
+
+    Raises:
+        SteelyardError: the folder cannot be written, or another process is at work in it.
+    """
+    with _alone(out):
+        store = Store(out / "runs.duckdb")
+        store.ingest(out)
+        finished = {row["run_id"] for row in store.runs()}
+        runs = plan.runs()
+        todo = [run for run in runs if run.id not in finished]
+        jobs, threads = machine.crew(len(runs))
+        about = {"jobs": jobs, "threads": threads, "versions": versions(), "git_commit": git_commit()}
+        write_json(out / "comparison.json", dict(facts) | about)
+        display.begin(len(todo), len(runs) - len(todo))
+        failures = _run_all(plan, todo, out, store, machine, display)
+        store.close()
+        board = write_leaderboard(out, plan, failures)
+    return Result(board, failures, out)
+
+
+def write_leaderboard(out: Path, plan: Comparison, failures: list[tuple[Run, str]]) -> dict[str, Any]:
+    """Analyse the finished runs of a plan and write `leaderboard.json`."""
+    from steelyard.bench.compare import leaderboard
+    from steelyard.bench.records import read_result
+
+    records = []
+    for run in plan.runs():
+        path = out / "runs" / run.id / "result.json"
+        if path.exists():
+            records.append(read_result(path))
+    board = leaderboard(records, metric=plan.metric, select=plan.regime.select)
+    board["notes"] += [f"{run.method}, seed {run.seed}, did not finish: {reason}" for run, reason in failures]
+    write_json(out / "leaderboard.json", board)
+    return board
+
+
+def _run_all(
+    plan: Comparison, todo: list[Run], out: Path, store: Store, machine: Machine, display: Display
+) -> list[tuple[Run, str]]:
+    orders = [
+        Order(
+            run,
+            plan.regime,
+            plan.problem,
+            plan.groups,
+            plan.device,
+            out / "runs" / run.id,
+            machine.checkpoint_seconds,
+            machine.loggers,
+        )
+        for run in todo
+    ]
+    folders = {order.run: order.folder for order in orders}
+
+    def idle() -> None:
+        for run, folder in folders.items():
+            beat = read_beat(folder / "progress.json")
+            if beat is not None:
+                display.beat(run, beat)
+
+    failures = []
+    for outcome in _outcomes(orders, machine, machine.crew(len(plan.runs())), idle):
+        run = outcome.job.run
+        folders.pop(run, None)
+        if outcome.error is not None:
+            failures.append((run, str(outcome.error)))
+            display.end(run, None, str(outcome.error))
+        else:
+            store.add(outcome.value)
+            display.end(run, outcome.value, None)
+    return failures
+
+
+def _outcomes(
+    orders: list[Order], machine: Machine, crew: tuple[int, int], idle: Callable[[], None]
+) -> Iterator[Outcome[Order]]:
+    if not orders:
+        return iter(())
+    jobs, threads = crew
+    if machine.ray is not None:
+        from steelyard.bench.cluster import run_jobs_on_ray
+
+        return run_jobs_on_ray(execute, orders, address=machine.ray, workers=jobs, threads=threads, idle=idle)
+    return run_jobs(execute, orders, workers=jobs, threads=threads, idle=idle)
+
+
+def _cores() -> int:
+    """Cores that this process may use."""
+    try:
+        return len(os.sched_getaffinity(0))
+    except AttributeError:  # not offered on macOS
+        return os.cpu_count() or 1
+
+
+@contextmanager
+def _alone(out: Path) -> Iterator[None]:
+    """Hold the folder's lock; the kernel lets go of it when this process ends, however it ends."""
+    try:
+        (out / "runs").mkdir(parents=True, exist_ok=True)
+        lock = (out / ".lock").open("w")
+    except OSError as error:
+        raise SteelyardError(
+            f"cannot write to folder {out} ({error.strerror}); choose another with --out, or free it"
+        ) from None
+    with lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise SteelyardError(f"another comparison is at work in {out}; wait for it, or choose another folder") from None
+        yield

@@ -1,0 +1,108 @@
+"""Optional loggers (TensorBoard, MLflow, Weights & Biases, CSV) through Lightning Fabric's logger interface."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Any, Protocol
+
+from steelyard.core.errors import SteelyardError, UnknownName
+from steelyard.core.measure import Report
+from steelyard.core.roles import Assesses
+
+
+class Logger(Protocol):
+    """What steelyard uses of `lightning.fabric.loggers.Logger`; any object with these methods will do."""
+
+    def log_hyperparams(self, params: dict[str, Any]) -> None:
+        """Record the settings."""
+        ...
+
+    def log_metrics(self, metrics: dict[str, float], step: int | None = None) -> None:
+        """Record numbers of a step."""
+        ...
+
+    def finalize(self, status: str) -> None:
+        """Flush."""
+        ...
+
+
+class Recorder(Assesses):
+    """Passes the numbers of each epoch on to a logger.
+
+    Args:
+        logger: a Fabric logger.
+        settings: recorded once as hyper-parameters.
+    """
+
+    def __init__(self, logger: Logger, settings: Mapping[str, Any] | None = None) -> None:
+        self.logger = logger
+        if settings:
+            logger.log_hyperparams(dict(settings))
+
+    def assess(self, report: Report) -> None:
+        """Log the epoch."""
+        line = report.line()
+        step = int(line.pop("step") or 0)
+        self.logger.log_metrics({name: float(value) for name, value in line.items() if value is not None}, step=step)
+
+    def close(self, status: str = "success") -> None:
+        """Flush and close the logger."""
+        self.logger.finalize(status)
+
+
+def _csv(folder: Path) -> Logger:
+    from lightning.fabric.loggers import CSVLogger
+
+    return CSVLogger(folder, name="csv", version="", flush_logs_every_n_steps=1)
+
+
+def _tensorboard(folder: Path) -> Logger:
+    from lightning.fabric.loggers import TensorBoardLogger
+
+    return TensorBoardLogger(folder, name="tensorboard", version="")
+
+
+def _mlflow(folder: Path) -> Logger:
+    from lightning.pytorch.loggers import MLFlowLogger
+
+    return MLFlowLogger(experiment_name="steelyard", run_name=folder.name, save_dir=str(folder / "mlflow"))
+
+
+def _wandb(folder: Path) -> Logger:
+    from lightning.pytorch.loggers import WandbLogger
+
+    return WandbLogger(project="steelyard", name=folder.name, save_dir=folder)
+
+
+LOGGERS: Mapping[str, Callable[[Path], Logger]] = {
+    "csv": _csv,
+    "tensorboard": _tensorboard,
+    "mlflow": _mlflow,
+    "wandb": _wandb,
+}
+
+
+def open_loggers(names: Iterable[str], folder: Path, settings: Mapping[str, Any]) -> list[Recorder]:
+    """Listeners for the loggers named.
+
+    Args:
+        names: of "csv", "tensorboard", "mlflow", "wandb".
+        folder: where those that write files write.
+        settings: recorded as hyper-parameters.
+
+    Raises:
+        UnknownName: no such logger.
+        SteelyardError: its library is not installed.
+    """
+    recorders = []
+    for name in names:
+        if name not in LOGGERS:
+            raise UnknownName("logger", name, LOGGERS)
+        try:
+            recorders.append(Recorder(LOGGERS[name](folder), settings))
+        except ModuleNotFoundError as error:
+            raise SteelyardError(
+                f"logger '{name}' needs the library '{error.name}'; install it with: pip install 'steelyard[loggers]' {error.name}"
+            ) from None
+    return recorders

@@ -1,0 +1,217 @@
+"""The leaderboard as a reader sees it: one table for the last epoch, one for the epoch that validation chose."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from steelyard.report.store import Json, mapping
+from steelyard.report.vocabulary import DASH, METRICS, Metric, metric_of, number, p_text, ratio_text
+
+EPOCHS = {"last": "metrics", "best_valid": "selected_metrics"}
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A mean over seeds with its 95 % interval; whatever is unknown is None."""
+
+    mean: float | None = None
+    low: float | None = None
+    high: float | None = None
+    values: tuple[float, ...] = ()
+
+    @property
+    def half(self) -> float | None:
+        """Half the width of the interval."""
+        return None if self.low is None or self.high is None else (self.high - self.low) / 2
+
+
+@dataclass(frozen=True)
+class Versus:
+    """A difference to plain cross-entropy, paired by seed."""
+
+    difference: float | None = None
+    low: float | None = None
+    high: float | None = None
+    p: float | None = None
+    p_holm: float | None = None
+
+
+def estimate(row: Json, metric: str, epoch: str = "last") -> Estimate:
+    """One metric of one leaderboard row."""
+    entry = mapping(mapping(row.get(EPOCHS[epoch])).get(metric))
+    values = entry.get("values") if isinstance(entry.get("values"), list) else []
+    kept = tuple(x for value in values or [] if (x := number(value)) is not None)
+    return Estimate(number(entry.get("mean")), number(entry.get("low")), number(entry.get("high")), kept)
+
+
+def versus(row: Json, metric: str, epoch: str, rows: Sequence[Json]) -> Versus:
+    """The difference of one row to plain cross-entropy.
+
+    The store holds it with interval and p values; where it does not for the selected epoch, the plain difference of
+    the means is shown, without a p value.
+    """
+    if row.get("method") == "ce":
+        return Versus()
+    stored = mapping(row.get("versus_ce" if epoch == "last" else "selected_versus_ce"))
+    entry = mapping(stored.get(metric))
+    if entry:
+        names = ("difference", "low", "high", "p", "p_holm")
+        return Versus(*(number(entry.get(name)) for name in names))
+    baseline = next((other for other in rows if other.get("method") == "ce"), None)
+    mine = estimate(row, metric, epoch).mean
+    theirs = estimate(baseline, metric, epoch).mean if baseline else None
+    return Versus(None if mine is None or theirs is None else mine - theirs)
+
+
+def rows_of(leaderboard: Json) -> list[Json]:
+    """The rows of a leaderboard, whatever else is wrong with it."""
+    rows = leaderboard.get("rows")
+    return [row for row in rows if isinstance(row, dict) and "method" in row] if isinstance(rows, list) else []
+
+
+def epochs_of(leaderboard: Json) -> list[str]:
+    """Which epochs the leaderboard reports; the selected one is missing without a validation split."""
+    rows = rows_of(leaderboard)
+    return [epoch for epoch in EPOCHS if any(estimate(row, name, epoch).mean is not None for row in rows for name in METRICS)]
+
+
+def ranked(rows: Sequence[Json], metric: Metric, epoch: str) -> list[Json]:
+    """Rows by the metric, best first; rows without it last."""
+    sign = -1 if metric.higher_is_better else 1
+
+    def key(row: Json) -> tuple[bool, float]:
+        mean = estimate(row, metric.name, epoch).mean
+        return mean is None, sign * (mean or 0.0)
+
+    return sorted(rows, key=key)
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One number of the table, as text and as what sorting compares."""
+
+    text: str
+    half: str
+    value: float | None
+    difference_text: str
+    difference: float | None
+    best: bool
+    title: str
+
+
+@dataclass(frozen=True)
+class Line:
+    """One method of the table."""
+
+    rank: int
+    method: str
+    summary: str
+    control: bool
+    seeds: int
+    main: Cell
+    versus_text: str
+    versus_p: str
+    versus: float | None
+    clear: bool
+    strip: Json
+    cells: list[Cell]
+    cost_text: str
+    cost: float | None
+
+
+@dataclass(frozen=True)
+class Board:
+    """The table of one epoch."""
+
+    epoch: str
+    metric: Metric
+    columns: list[Metric]
+    lines: list[Line]
+    ticks: list[str] = field(default_factory=list)
+
+
+def board(leaderboard: Json, epoch: str) -> Board:
+    """Turn leaderboard.json into the cells of one table.
+
+    Args:
+        leaderboard: the parsed file.
+        epoch: "last", or "best_valid" for the epoch with the best validation balanced accuracy.
+    """
+    rows = rows_of(leaderboard)
+    metric = metric_of(str(leaderboard.get("metric") or "balanced_accuracy"))
+    present = {name for row in rows for name in mapping(row.get(EPOCHS[epoch]))}
+    names = [name for name in METRICS if name in present] + sorted(present - set(METRICS))
+    columns = [metric_of(name) for name in names if name != metric.name]
+    order = ranked(rows, metric, epoch)
+    best = {column.name: _best(rows, column, epoch) for column in [metric, *columns]}
+    low, high = _span(rows, metric, epoch)
+    lines = []
+    for rank, row in enumerate(order, start=1):
+        against = versus(row, metric.name, epoch, rows)
+        cost = number(row.get("cost_ratio"))
+        lines.append(
+            Line(
+                rank=rank,
+                method=str(row["method"]),
+                summary=str(row.get("summary") or ""),
+                control=bool(row.get("control")),
+                seeds=int(number(row.get("n_seeds")) or 0),
+                main=_cell(row, metric, epoch, rows, best[metric.name]),
+                versus_text=metric.signed(against.difference) if row["method"] != "ce" else "reference",
+                versus_p=p_text(against.p_holm),
+                versus=0.0 if row["method"] == "ce" else against.difference,
+                clear=against.p_holm is not None and against.p_holm < 0.05,
+                strip=_strip(estimate(row, metric.name, epoch), low, high),
+                cells=[_cell(row, column, epoch, rows, best[column.name]) for column in columns],
+                cost_text=ratio_text(cost),
+                cost=cost,
+            )
+        )
+    return Board(epoch, metric, columns, lines, [metric.text(low), metric.text(high)])
+
+
+def _best(rows: Sequence[Json], metric: Metric, epoch: str) -> str | None:
+    """The best value as it is printed, so that rows that read the same are all in bold."""
+    top = ranked(rows, metric, epoch)[0] if rows else None
+    mean = estimate(top, metric.name, epoch).mean if top else None
+    return None if mean is None else metric.text(mean)
+
+
+def _cell(row: Json, metric: Metric, epoch: str, rows: Sequence[Json], best: str | None) -> Cell:
+    value = estimate(row, metric.name, epoch)
+    against = versus(row, metric.name, epoch, rows)
+    text = metric.text(value.mean)
+    half = "" if value.half is None else f"\N{PLUS-MINUS SIGN}{metric.text(value.half)}"
+    title = f"{metric.label}: {metric.meaning}"
+    if value.values:
+        title += "\nseeds: " + ", ".join(metric.text(x) for x in value.values)
+    if value.low is not None:
+        title += f"\n95 % interval {metric.text(value.low)} to {metric.text(value.high)}"
+    if against.low is not None:
+        title += f"\nto ce {metric.signed(against.difference)}, 95 % interval {metric.signed(against.low)} to "
+        title += f"{metric.signed(against.high)}, {p_text(against.p)} (Holm: {p_text(against.p_holm)})"
+    signed = metric.signed(against.difference) if row.get("method") != "ce" else DASH
+    return Cell(text, half, value.mean, signed, against.difference, value.mean is not None and text == best, title)
+
+
+def _span(rows: Sequence[Json], metric: Metric, epoch: str) -> tuple[float, float]:
+    """The range that the little interval strips share: whatever the rows reach, a little wider."""
+    reached: list[float] = []
+    for row in rows:
+        value = estimate(row, metric.name, epoch)
+        reached += [x for x in (value.mean, value.low, value.high, *value.values) if x is not None]
+    if not reached:
+        return 0.0, 1.0
+    low, high = min(reached), max(reached)
+    pad = 0.04 * (high - low) or 0.01
+    return low - pad, high + pad
+
+
+def _strip(value: Estimate, low: float, high: float) -> Json:
+    """Positions in percent of the strip's width."""
+
+    def place(x: float | None) -> float | None:
+        return None if x is None else round(100 * (x - low) / (high - low), 2)
+
+    return {"mean": place(value.mean), "low": place(value.low), "high": place(value.high), "seeds": [place(x) for x in value.values]}

@@ -1,0 +1,135 @@
+"use strict";
+// Sizes, groups, classes, cost and learning curves.
+const GROUPS = [["many", "Many"], ["medium", "Medium"], ["few", "Few"]];
+const groupOf = DATA.counts.map((_, c) => (GROUPS.find(([g]) => DATA.groups[g].includes(c)) ?? [""])[0]);
+const groupLabel = (c) => (GROUPS.find(([g]) => g === groupOf[c]) ?? ["", "no group"])[1];
+const bySize = DATA.counts.map((_, c) => c).sort((a, b) => DATA.counts[b] - DATA.counts[a] || a - b);
+// A class without rows has no place on a logarithmic axis: it stands at a half.
+const place = (n) => Math.max(n, 0.5);
+
+function logAxis(values) {
+  const top = Math.max(1, ...values), zero = values.some((n) => n === 0);
+  const ticks = [];
+  for (let e = 0; 10 ** e <= top * 1.01; e++) for (const m of top > 2e3 ? [1] : top > 100 ? [1, 3] : [1, 2, 5]) if (m * 10 ** e <= top * 1.01) ticks.push(m * 10 ** e);
+  return { type: "log", tickvals: zero ? [0.5, ...ticks] : ticks, ticktext: (zero ? ["0"] : []).concat(ticks.map(count)) };
+}
+
+plot("sizes", () => {
+  const t = theme(), few = bySize.length <= 24;
+  const traces = [["", "No group", t.soft], ...GROUPS.map(([g, label]) => [g, label, t[g]])].flatMap(([g, label, fill]) => {
+    const at = bySize.flatMap((c, i) => (groupOf[c] === g ? [i] : []));
+    if (!at.length) return [];
+    const text = at.map((i) => `<b>${esc(DATA.classes[bySize[i]])}</b><br>${count(DATA.counts[bySize[i]])} training rows · ${label}`);
+    return [{ type: "bar", name: label, x: at, y: at.map((i) => place(DATA.counts[bySize[i]])), base: 0.4, hovertext: text, hoverinfo: "text", textposition: "none", marker: { color: fill, line: { width: 0 } } }];
+  });
+  // A bar with a base is drawn from it by its length.
+  for (const trace of traces) { trace.y = trace.y.map((y) => y - 0.4); }
+  const x = { title: few ? "" : "classes, largest first", tickvals: few ? bySize.map((_, i) => i) : undefined, ticktext: bySize.map((c) => short(DATA.classes[c], 12)), showgrid: false };
+  if (!few) { delete x.tickvals; delete x.ticktext; }
+  const low = DATA.counts.some((n) => n < 1) ? 0.4 : 0.7;
+  return { traces, frame: { barmode: "overlay", bargap: bySize.length > 200 ? 0 : 0.14, xaxis: x, yaxis: { ...logAxis(DATA.counts), title: "training rows", range: [Math.log10(low), Math.log10(Math.max(...DATA.counts) * 1.15)] }, showlegend: true, legend: { orientation: "h", y: 1.02, yanchor: "bottom", x: 1, xanchor: "right" }, margin: { l: 56, r: 14, t: 26, b: 46 } } };
+});
+
+plot("groups", () => {
+  const board = DATA.board[state.epoch] ?? {};
+  const bars = [["balanced_accuracy", "All classes<br>(balanced accuracy)"], ...GROUPS.map(([g, label]) => [g + "_recall", `${label}<br>(${DATA.groups[g].length} class${DATA.groups[g].length === 1 ? "" : "es"})`])].filter(([name]) => board[name]);
+  const traces = visible().map((m) => {
+    const values = bars.map(([name]) => board[name][m.name] ?? [null, null, null]);
+    const scaled = values.map(([v]) => (v === null ? null : 100 * v));
+    const gap = (from, to) => (from === null || to === null || from === undefined ? 0 : 100 * (to - from));
+    return {
+      type: "bar", name: esc(m.name), x: bars.map((_, i) => i), y: scaled, textposition: "none",
+      hovertext: values.map(([v, lo, hi], i) => `<b>${esc(m.name)}</b><br>${bars[i][1].replace("<br>", " ")}: ${percent(v)}` + (lo === null ? "" : `<br>95 % interval ${percent(lo)} to ${percent(hi)}`)),
+      hoverinfo: "text",
+      error_y: { type: "data", symmetric: false, array: values.map(([v, , hi]) => gap(v, hi)), arrayminus: values.map(([v, lo]) => gap(lo, v)), thickness: 1.2, width: 2.5, color: theme().soft, visible: values.some(([, lo]) => lo !== null) },
+      marker: { color: colour(m), opacity: m.control ? 0.5 : 1, line: { width: m.control ? 1 : 0, color: colour(m) }, pattern: m.control ? { shape: "/", size: 5, solidity: 0.25, fgcolor: theme().card } : {} },
+    };
+  });
+  return { traces, frame: { barmode: "group", bargap: 0.18, bargroupgap: 0.06, xaxis: { tickvals: bars.map((_, i) => i), ticktext: bars.map(([, label]) => label), showgrid: false, range: [-0.5, bars.length - 0.5] }, yaxis: { title: "recall, %", rangemode: "tozero" } } };
+}, ["methods", "epoch"]);
+
+plot("recall", () => {
+  const kind = byId("per-class")?.value ?? "recall";
+  const many = DATA.counts.length > 60;
+  const traces = visible().flatMap((m) => {
+    const values = m.perClass[kind];
+    if (!values) return [];
+    const [x, y] = m.trend[kind];
+    const scaled = (list) => list.map((v) => (v === null ? null : 100 * v));
+    return [
+      { type: "scatter", mode: "lines", x, y: scaled(y), line: { color: colour(m), width: m.control ? 1.7 : 2.2, dash: m.dash }, opacity: strength(m), hoverinfo: "skip", connectgaps: true },
+      { type: "scatter", mode: "markers", x: DATA.counts.map(place), y: scaled(values), text: values.map((v, c) => `<b>${esc(DATA.classes[c])}</b> · ${count(DATA.counts[c])} training rows · ${groupLabel(c)}<br>${esc(m.name)}: ${kind} ${percent(v)}`), hoverinfo: "text", marker: { color: colour(m), size: many ? 4 : 8, symbol: m.symbol + (m.control ? "-open" : ""), opacity: many ? 0.28 : strength(m), line: { width: m.control ? 1.4 : 0 } } },
+    ];
+  });
+  const low = Math.min(...DATA.counts.map(place)), high = Math.max(...DATA.counts, 1), pad = (high / low) ** 0.03 * 1.05;
+  return { traces, frame: { xaxis: { ...logAxis(DATA.counts), title: "training rows of the class (log scale)", range: [Math.log10(low / pad), Math.log10(high * pad)] }, yaxis: { title: kind.replace("f1", "F1") + ", %", range: [-3, 103] } } };
+}, ["methods"]);
+byId("per-class")?.addEventListener("change", () => draw("methods"));
+
+// Names beside the points, where there is room: right, left, above, below, or else only on hover.
+function labelled(points, width, height) {
+  const taken = points.map(({ px, py }) => [px - 7, py - 7, px + 7, py + 7]);
+  return points.map(({ px, py, name }) => {
+    const w = Math.min(name.length, 18) * 6.7 + 6, h = 14;
+    const options = { "middle right": [px + 8, py - h / 2], "middle left": [px - 8 - w, py - h / 2], "top center": [px - w / 2, py - 10 - h], "bottom center": [px - w / 2, py + 10] };
+    for (const [side, [x, y]] of Object.entries(options)) {
+      const box = [x, y, x + w, y + h];
+      const free = x > -4 && x + w < width + 4 && y > -4 && y + h < height + 4 && taken.every(([a, b, c, d]) => box[2] < a || box[0] > c || box[3] < b || box[1] > d);
+      if (free) { taken.push(box); return side; }
+    }
+    return null;
+  });
+}
+
+plot("cost", () => {
+  const name = byId("cost-metric")?.value ?? DATA.metric, spec = DATA.metrics[name];
+  const values = (DATA.board[state.epoch] ?? {})[name] ?? {};
+  const rows = visible().filter((m) => values[m.name] && DATA.cost[m.name] !== null && DATA.cost[m.name] !== undefined);
+  const xs = rows.map((m) => DATA.cost[m.name]), ys = rows.map((m) => spec.scale * values[m.name][0]);
+  const ends = rows.flatMap((m) => values[m.name].map((v, i) => spec.scale * (v ?? values[m.name][0])));
+  const span = (list, share) => { const lo = Math.min(...list), hi = Math.max(...list), pad = (hi - lo || 0.1 * Math.abs(hi) || 1) * share; return [lo - pad, hi + pad]; };
+  const xr = rows.length ? span([...xs, 1], 0.16) : [0.5, 2], yr = rows.length ? span(ends, 0.08) : [0, 100];
+  const box = byId("cost"), width = Math.max(150, box.clientWidth - 84), height = Math.max(150, box.clientHeight - 60);
+  const sides = labelled(rows.map((m, i) => ({ name: m.name, px: ((xs[i] - xr[0]) / (xr[1] - xr[0])) * width, py: (1 - (ys[i] - yr[0]) / (yr[1] - yr[0])) * height })), width, height);
+  const digits = spec.scale === 100 ? 1 : 3;
+  const traces = rows.map((m, i) => {
+    const [v, lo, hi] = values[m.name];
+    const has = lo !== null && hi !== null;
+    return {
+      type: "scatter", mode: sides[i] ? "markers+text" : "markers", x: [xs[i]], y: [ys[i]], text: [short(m.name)], textposition: sides[i] ?? "middle right", textfont: { color: theme().ink, size: 12 }, cliponaxis: false,
+      hovertext: [`<b>${esc(m.name)}</b><br>${spec.label} ${ys[i].toFixed(digits)}` + (has ? ` (${(spec.scale * lo).toFixed(digits)} to ${(spec.scale * hi).toFixed(digits)})` : "") + `<br>cost ${xs[i].toFixed(2)}×`], hoverinfo: "text",
+      error_y: { type: "data", symmetric: false, array: [has ? spec.scale * (hi - v) : 0], arrayminus: [has ? spec.scale * (v - lo) : 0], visible: has, thickness: 1.2, width: 3, color: colour(m) },
+      marker: { size: 11, color: colour(m), symbol: m.symbol + (m.control ? "-open" : ""), line: { width: m.control ? 2 : 0 } },
+    };
+  });
+  return { traces, frame: { xaxis: { title: "training time of a step, ce = 1", range: xr, ticksuffix: "×" }, yaxis: { title: spec.label + (spec.scale === 100 ? ", %" : ""), range: yr } } };
+}, ["methods", "epoch"]);
+byId("cost-metric")?.addEventListener("change", () => draw("epoch"));
+
+function see(hex, alpha) {
+  const n = parseInt(hex.slice(1), 16);
+  return `rgba(${n >> 16},${(n >> 8) & 255},${n & 255},${alpha})`;
+}
+plot("curves", () => {
+  const panels = [["train_loss", "training loss", 1, "y"], ["valid_balanced_accuracy", "validation balanced acc., %", 100, "y2"], ["valid_loss", "validation loss", 1, "y2"]];
+  const has = (key) => METHODS.some((m) => m.curves[key]);
+  const chosen = panels.filter(([key]) => has(key)).slice(0, 2);
+  const traces = visible().flatMap((m) => chosen.flatMap(([key, label, scale], panel) => {
+    const curve = m.curves[key];
+    if (!curve) return [];
+    const x = curve.mean.map((_, i) => i + 1), axis = panel ? "y2" : "y";
+    const scaled = (list) => list.map((v) => (v === null ? null : scale * v));
+    const stage = (epoch) => (m.curves.stages.length > 1 ? ` · stage ${esc(m.curves.stages.filter(([start]) => start <= epoch).at(-1)[1])}` : "");
+    const unit = scale === 100 ? " %" : "", digits = scale === 100 ? 1 : 3;
+    const line = { type: "scatter", mode: x.length > 1 ? "lines" : "markers", x, y: scaled(curve.mean), yaxis: axis, line: { color: colour(m), width: 2, dash: m.dash }, marker: { color: colour(m) }, opacity: m.control ? 0.75 : 1, text: curve.mean.map((v, i) => `<b>${esc(m.name)}</b><br>epoch ${i + 1}${stage(i + 1)}<br>${label.replace(", %", "")} ${v === null ? "–" : (scale * v).toFixed(digits) + unit}`), hoverinfo: "text" };
+    if (!curve.low || x.length < 2) return [line];
+    const kept = x.map((_, i) => i).filter((i) => curve.low[i] !== null && curve.high[i] !== null);
+    const edge = [...kept, ...kept.slice().reverse()];
+    const band = { type: "scatter", mode: "lines", x: edge.map((i) => x[i]), y: edge.map((i, k) => scale * (k < kept.length ? curve.high : curve.low)[i]), yaxis: axis, fill: "toself", fillcolor: see(colour(m), m.control ? 0.09 : 0.15), line: { width: 0 }, hoverinfo: "skip" };
+    return [band, line];
+  }));
+  const two = chosen.length > 1;
+  const frame = { xaxis: { title: "epoch", anchor: two ? "y2" : "y", rangemode: "tozero" }, yaxis: { title: chosen[0]?.[1] ?? "", domain: two ? [0.54, 1] : [0, 1] } };
+  if (two) frame.yaxis2 = { title: chosen[1][1], domain: [0, 0.46] };
+  return { traces, frame };
+}, ["methods"]);

@@ -1,0 +1,200 @@
+"""Several methods and words as one method, or a sentence saying why they cannot be one."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from itertools import combinations
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from steelyard.core.errors import CombinationError
+from steelyard.core.objective import Objective
+from steelyard.core.rows import Clock, Evidence
+from steelyard.core.stage import Stage, Steps
+from steelyard.core.task import TaskView
+from steelyard.settings.probe import PROBE_COUNTS, DryRun, dry_run, slots_of, started
+from steelyard.settings.words import Choice
+
+Named = tuple[str, Callable[[TaskView], Steps]]
+PRIOR_TOLERANCE = 0.1
+"""Slack for corrections that are measured on a finite sample, or that (like effective numbers) are only nearly a power."""
+
+
+@dataclass(frozen=True)
+class WordMethod:
+    """A method that sets one word and leaves the others alone."""
+
+    choice: Choice
+
+    def __call__(self, task: TaskView) -> Steps:
+        """Yield the stage."""
+        built = self.choice.build(task.counts)
+        word = self.choice.word
+        if word == "decision":
+            model = yield Stage()
+            adjusted: nn.Module = importlib.import_module("steelyard.decisions.adjusted").Adjusted(model, built)
+            return adjusted
+        if word in ("loss", "weighting"):
+            head = _cosine_model(task) if word == "loss" and self.choice.name == "ldam" else None
+            yield Stage(Objective(**{word: built}), model=head)
+        else:
+            yield Stage(**{word: built})
+        return None
+
+
+def _cosine_model(task: TaskView) -> nn.Module:
+    model: nn.Module = importlib.import_module("steelyard.methods.ldam").cosine_model(task)
+    return model
+
+
+@dataclass(frozen=True)
+class Combination:
+    """The words of several one-stage methods in one stage.
+
+    Attributes:
+        parts: names and methods.
+    """
+
+    parts: tuple[Named, ...]
+
+    def __call__(self, task: TaskView) -> Steps:
+        """Yield the one stage; return what a part returns, if one does."""
+        names = [name for name, _ in self.parts]
+        programs = [started(method, task) for _, method in self.parts]
+        model = yield merged(names, [next(program) for program in programs])
+        returned = {name: _last_word(name, program, model) for name, program in zip(names, programs, strict=True)}
+        judging = {name: judged for name, judged in returned.items() if judged is not None}
+        _one_decision(list(judging))
+        return next(iter(judging.values()), None)
+
+
+def _last_word(name: str, program: Steps, model: nn.Module) -> nn.Module | None:
+    try:
+        program.send(model)
+    except StopIteration as end:
+        judged: nn.Module | None = end.value
+        return judged
+    raise _several_stages(name)
+
+
+def _several_stages(name: str) -> CombinationError:
+    return CombinationError(f"method '{name}' trains in several stages and cannot be combined with others")
+
+
+def merged(names: Sequence[str], stages: Sequence[Stage]) -> Stage:
+    """One stage with the words of all.
+
+    Raises:
+        CombinationError: two set the same word.
+    """
+    slots: dict[str, Any] = {}
+    owners: dict[str, str] = {}
+    for name, stage in zip(names, stages, strict=True):
+        for slot, value in slots_of(stage).items():
+            if slot in slots:
+                raise CombinationError(f"methods '{owners[slot]}' and '{name}' cannot be combined: both set the {slot}")
+            slots[slot], owners[slot] = value, name
+    objective = Objective(slots.pop("loss", None), slots.pop("weighting", None))
+    return Stage(objective, **slots)
+
+
+def check_combination(parts: Sequence[Named]) -> None:
+    """Try parts together on a tiny task before anything is trained.
+
+    Raises:
+        CombinationError: they cannot be one method; the message says why.
+    """
+    runs = [(name, dry_run(method)) for name, method in parts]
+    for name, run in runs:
+        if len(run.stages) > 1:
+            raise _several_stages(name)
+    names = [name for name, _ in runs]
+    for (first, a), (second, b) in combinations(runs, 2):
+        merged([first, second], [a.stages[0], b.stages[0]])
+    _one_decision([name for name, run in runs if run.judged is not run.model])
+    _one_prior(names, [run for _, run in runs])
+
+
+def _one_decision(names: Sequence[str]) -> None:
+    if len(names) > 1:
+        raise CombinationError(f"methods '{names[0]}' and '{names[1]}' cannot be combined: both set the decision")
+
+
+def _one_prior(names: Sequence[str], runs: Sequence[DryRun]) -> None:
+    """A prior that is corrected by more than its first power, through two doors, favours rare classes too much."""
+    sampled = sum(_sampler_power(run.stages[0]) for run in runs)
+    powers = {name: _prior_power(run, sampled) for name, run in zip(names, runs, strict=True)}
+    correcting = {name: power for name, power in powers.items() if power > PRIOR_TOLERANCE}
+    if len(correcting) < 2 or sum(correcting.values()) <= 1 + PRIOR_TOLERANCE:
+        return
+    quoted = " and ".join(f"'{name}'" for name in correcting)
+    by = " + ".join(f"{power:.2g}" for power in correcting.values())
+    raise CombinationError(
+        f"methods {quoted} cannot be combined: the class prior would be corrected twice (powers {by} of 1/prior, more than 1); "
+        "weight alpha_y and shift log(delta_y) must satisfy alpha_y = delta_y/pi_y (Menon et al. 2021), so keep one of them, or "
+        "give them powers that add up to 1"
+    )
+
+
+def _prior_power(run: DryRun, sampled: float) -> float:
+    """The k with which a method moves the decision from argmax eta_y to argmax eta_y / pi_y^k, at the end of training."""
+    stage = run.stages[0]
+    return _sampler_power(stage) + _weighting_power(stage) + _loss_power(stage.objective.loss, sampled) + _decision_power(run)
+
+
+def _loss_power(loss: nn.Module, sampled: float) -> float:
+    """Losses that shift or weigh by the prior; margins and smoothing by class size are no prior correction."""
+    kind, facts = type(loss).__name__, vars(loss)
+    if kind in ("BalancedSoftmax", "GeneralizedClassAware"):
+        return 1.0
+    if kind == "ARB":  # with batch counts it corrects what the sampler has left
+        return 1.0 if facts.get("class_counts") is not None or "log_counts" in loss.state_dict() else max(0.0, 1.0 - sampled)
+    if kind == "LogitAdjusted":
+        return float(facts["tau"])
+    if kind == "GeneralizedLogitAdjusted":
+        return float(facts["tau"]) * (1.0 - float(facts["q"]))
+    return 0.0
+
+
+def _decision_power(run: DryRun) -> float:
+    decision = getattr(run.judged, "decision", None)
+    return float(decision.tau) if run.judged is not run.model and type(decision).__name__ == "LogitShift" else 0.0
+
+
+def _weighting_power(stage: Stage) -> float:
+    """How steeply the weights fall with class size, in the last epoch."""
+    classes = len(PROBE_COUNTS)
+    uncertain = torch.zeros(classes, classes)
+    evidence = Evidence(
+        target=torch.arange(classes),
+        logits=uncertain,
+        losses=torch.full((classes,), 1.0),
+        features=torch.ones(classes, 8),
+        index=torch.tensor(PROBE_COUNTS).cumsum(0) - 1,
+        clock=_LAST_EPOCH,
+    )
+    with torch.no_grad():
+        return _power(stage.objective.weighting(evidence))
+
+
+def _sampler_power(stage: Stage) -> float:
+    """How much more evenly than the data a sampler draws, in the last epoch."""
+    counts = torch.tensor(PROBE_COUNTS)
+    target = torch.repeat_interleave(torch.arange(len(counts)), counts)
+    sampler = stage.sampler(target, seed=0, rank=0, world_size=1)
+    drawn = [row for epoch in range(8) for row in sampler.chunks(Clock(epoch=10_000 - epoch, epochs=10_001), 0)]
+    return _power(torch.bincount(target[torch.cat(drawn)], minlength=len(counts)).clamp_min(1) / counts)
+
+
+_LAST_EPOCH = Clock(step=10_000, epoch=10_000, epochs=10_001)
+
+
+def _power(favour: Tensor) -> float:
+    """The k of favour = const / n^k by least squares; exactly 0 where all are favoured equally."""
+    x = -torch.tensor(PROBE_COUNTS).double().log()
+    x, y = x - x.mean(), favour.detach().double().clamp_min(1e-12).log()
+    return float((x * (y - y.mean())).sum() / (x * x).sum())

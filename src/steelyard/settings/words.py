@@ -1,0 +1,196 @@
+"""The words of a step by name: `loss=la`, `weighting=deferred(inverse-frequency, after=0.8)`."""
+
+from __future__ import annotations
+
+import functools
+import importlib
+import inspect
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from torch import Tensor
+
+from steelyard.core.descent import plain
+from steelyard.core.errors import SteelyardError, UnknownName
+from steelyard.core.loss import CrossEntropy, Loss
+from steelyard.core.sampler import Sampler, ShuffledSampler
+from steelyard.core.transform import untouched
+from steelyard.core.weighting import Uniform, Weighting
+from steelyard.settings.names import imported, public_modules
+from steelyard.settings.text import Parameter, check_complete, convert, format_call, parameters_of, split_call, split_setting
+
+WORDS = ("loss", "weighting", "sampler", "transform", "descent", "decision")
+_ROOMS = {word: f"steelyard.{word}s" if word != "loss" else "steelyard.losses" for word in WORDS}
+_BASES: dict[str, type] = {"loss": Loss, "weighting": Weighting, "sampler": Sampler}
+_IDENTITIES: dict[str, dict[str, Any]] = {
+    "loss": {"cross-entropy": CrossEntropy},
+    "weighting": {"uniform": Uniform},
+    "sampler": {"shuffled": ShuffledSampler},
+    "transform": {"untouched": untouched},
+    "descent": {"plain": plain},
+    "decision": {},
+}
+SHORT_NAMES: dict[str, dict[str, str]] = {
+    "loss": {
+        "ce": "cross-entropy",
+        "la": "logit-adjusted",
+        "gla": "generalized-logit-adjusted",
+        "gca": "generalized-class-aware",
+    },
+    "weighting": {"class-balanced": "effective-number", "cb": "effective-number"},
+}
+"""What some of them are called everywhere else."""
+
+_FROM_TASK = ("class_counts", "num_classes")
+_FROM_LOOP = ("targets", "seed", "rank", "world_size", "reduction")
+
+
+def kebab(name: str) -> str:
+    """A class name as written on the command line.
+
+    Example:
+        >>> kebab("LogitAdjusted"), kebab("LDAM"), kebab("ImbSAM"), kebab("ARBLoss")
+        ('logit-adjusted', 'ldam', 'imb-sam', 'arb-loss')
+    """
+    spaced = re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "-", name)
+    return spaced.replace("_", "-").lower()
+
+
+def words_in(word: str) -> dict[str, Any]:
+    """Everything that a word can be: names to classes or functions.
+
+    Example:
+        >>> words_in("loss")["cross-entropy"].__name__
+        'CrossEntropy'
+    """
+    found = dict(_IDENTITIES[word])
+    package = _ROOMS[word]
+    for name in public_modules(package):
+        module = importlib.import_module(f"{package}.{name}")
+        for key, value in vars(module).items():
+            if not key.startswith("_") and getattr(value, "__module__", None) == module.__name__ and _is_word(word, value):
+                found[name_of_word(value)] = value
+    return found
+
+
+def name_of_word(value: Any) -> str:
+    """The name of a class, function or object of one of the rooms, or of somebody's own code.
+
+    Example:
+        >>> name_of_word(CrossEntropy), name_of_word(ShuffledSampler)
+        ('cross-entropy', 'shuffled')
+    """
+    named = value if inspect.isclass(value) or inspect.isfunction(value) else type(value)
+    name = kebab(named.__name__)
+    return name.removesuffix("-sampler") or name
+
+
+def _is_word(word: str, value: Any) -> bool:
+    if word in _BASES:
+        return inspect.isclass(value) and issubclass(value, _BASES[word]) and not inspect.isabstract(value)
+    if inspect.isclass(value):
+        return "__call__" in vars(value) or "forward" in vars(value)
+    return inspect.isfunction(value) and len(inspect.signature(value).parameters) == 2
+
+
+@dataclass(frozen=True)
+class Choice:
+    """A word and what it shall be.
+
+    Attributes:
+        word: one of `WORDS`.
+        name: as known in its room.
+        target: class or function.
+        settings: its arguments, without those that come from the task or the loop; may hold further choices.
+    """
+
+    word: str
+    name: str
+    target: Any
+    settings: Mapping[str, Any]
+
+    @property
+    def text(self) -> str:
+        """How it is written."""
+        return format_call(self.name, self.settings)
+
+    def __str__(self) -> str:
+        return self.text
+
+    def build(self, class_counts: Tensor) -> Any:
+        """The object, for a task with these training rows per class `[C]`."""
+        if not inspect.isclass(self.target) and self.word in ("transform", "descent"):
+            return self.target
+        given = {key: value.build(class_counts) if isinstance(value, Choice) else value for key, value in self.settings.items()}
+        names = inspect.signature(self.target).parameters
+        given |= {k: v for k, v in (("class_counts", class_counts), ("num_classes", len(class_counts))) if k in names}
+        if self.word == "sampler":
+            return functools.partial(self.target, **given) if given else self.target
+        return self.target(**given)
+
+
+def choose(word: str, text: str) -> Choice:
+    """Read what a word shall be.
+
+    Args:
+        word: one of `WORDS`.
+        text: a name with settings; a first value without key goes to the first parameter. Another word may be a value.
+
+    Raises:
+        UnknownName: no such word, name or setting.
+        ArgumentError: a value is not of its parameter's type.
+        SteelyardError: a setting is missing, given twice, or the text cannot be read.
+
+    Example:
+        >>> choose("weighting", "deferred(inverse-frequency, after=0.9)").text
+        'deferred(weighting=inverse-frequency,after=0.9)'
+    """
+    if word not in WORDS:
+        raise UnknownName("word", word, WORDS)
+    name, arguments = split_call(text)
+    if ":" in name:
+        target: Any = imported(word, name)
+    else:
+        room = words_in(word)
+        name = SHORT_NAMES.get(word, {}).get(name, name)
+        if name not in room:
+            raise UnknownName(word, name, [*room, *SHORT_NAMES.get(word, {})])
+        target = room[name]
+    return Choice(word, name, target, _bind(word, name, target, arguments))
+
+
+def _bind(word: str, name: str, target: Any, arguments: list[str]) -> dict[str, Any]:
+    if not inspect.isclass(target) and word in ("transform", "descent"):
+        known: dict[str, Parameter] = {}
+    else:
+        known = parameters_of(target, skip=_FROM_TASK + _FROM_LOOP)
+    free = [parameter.name for parameter in known.values() if parameter.positional]
+    settings: dict[str, Any] = {}
+    for position, argument in enumerate(arguments):
+        key, value = split_setting(argument)
+        if key is None:
+            if position >= len(free):
+                raise SteelyardError(f"{word} '{name}' takes no further value: '{argument}' should be key=value")
+            key = free[position]
+        if key not in known:
+            raise UnknownName(f"setting of {name}", key, known)
+        if key in settings:
+            raise SteelyardError(f"setting '{key}' of {word} '{name}' is given twice")
+        inner = _word_of_type(known[key].annotation)
+        settings[key] = convert(key, value, known[key].annotation) if inner is None else choose(inner, value)
+    check_complete(name, known, settings)
+    return settings
+
+
+def _word_of_type(annotation: Any) -> str | None:
+    """The word that a parameter's type asks for, None for plain values."""
+    for word, base in _BASES.items():
+        if inspect.isclass(annotation) and issubclass(annotation, base):
+            return word
+    if getattr(annotation, "__name__", "") == "SamplerFactory":
+        return "sampler"
+    return None
+
+

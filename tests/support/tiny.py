@@ -1,0 +1,84 @@
+"""A tiny task for tests: Gaussian blobs, long-tailed, with a small network that has BatchNorm and dropout."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from steelyard.core.stage import Stage, Steps
+from steelyard.core.task import Task, TaskView
+
+
+class Held:
+    """Tensors in memory as a split."""
+
+    def __init__(self, inputs: Tensor, target: Tensor) -> None:
+        self.inputs, self.target = inputs, target
+
+    def __len__(self) -> int:
+        return len(self.target)
+
+    def to(self, device: torch.device) -> Held:
+        return self
+
+    def stream(self, batches: Iterable[Tensor]) -> Iterator[tuple[Tensor, Any]]:
+        for index in batches:
+            yield index, self.inputs[index]
+
+
+def network(width: int = 8, classes: int = 3) -> nn.Sequential:
+    return nn.Sequential(
+        nn.Linear(4, width), nn.BatchNorm1d(width), nn.ReLU(), nn.Dropout(0.2), nn.Linear(width, classes)
+    )
+
+
+class Blobs(Task):
+    """Three classes of 60, 25 and 9 rows in four dimensions."""
+
+    def __init__(
+        self,
+        counts: tuple[int, ...] = (60, 25, 9),
+        build: Callable[[], nn.Module] | None = None,
+        valid: bool = True,
+        seed: int = 0,
+    ) -> None:
+        splits = {"train": blobs(counts, seed), "test": blobs((30,) * len(counts), seed + 1)}
+        if valid:
+            splits["valid"] = blobs((10,) * len(counts), seed + 2)
+        super().__init__("blobs", [f"class {c}" for c in range(len(counts))], splits)
+        self.build = (lambda: network(classes=len(counts))) if build is None else build
+
+    def model(self) -> nn.Module:
+        return self.build()
+
+
+def blobs(counts: tuple[int, ...], seed: int) -> Held:
+    stream = torch.Generator().manual_seed(seed)
+    target = torch.repeat_interleave(torch.arange(len(counts)), torch.tensor(counts))
+    centres = torch.eye(len(counts), 4) * 2
+    return Held(centres[target] + torch.randn(len(target), 4, generator=stream), target)
+
+
+def ce(task: TaskView) -> Steps:
+    """Plain cross-entropy."""
+    yield Stage()
+
+
+def two_stages(task: TaskView) -> Steps:
+    """Two stages, the second shorter."""
+    yield Stage()
+    yield Stage(epochs=2)
+
+
+def same_weights(one: nn.Module, other: nn.Module) -> bool:
+    """Bit for bit."""
+    mine, yours = one.state_dict(), other.state_dict()
+    return mine.keys() == yours.keys() and all(torch.equal(mine[name], yours[name]) for name in mine)
+
+
+def numbers(history: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """A history without its clock times."""
+    return [{name: value for name, value in line.items() if name != "seconds"} for line in history]

@@ -1,0 +1,94 @@
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import nn
+
+from steelyard.core.errors import ArgumentError
+from steelyard.core.regime import Regime, clip
+
+
+def test_cosine_is_torch_s() -> None:
+    regime = Regime(epochs=5, lr=0.3)
+    parameter = nn.Parameter(torch.zeros(1))
+    optimizer = torch.optim.SGD([parameter], lr=0.3)
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, 50)
+    for step in range(50):
+        assert regime.lr_at(step, 10) == pytest.approx(optimizer.param_groups[0]["lr"])
+        optimizer.step()
+        schedule.step()
+
+
+def test_step_schedule_drops_at_the_milestones() -> None:
+    """LDAM's schedule: x 0.01 after 160 of 200 epochs, x 0.0001 after 180, five epochs of warm-up."""
+    regime = Regime(epochs=200, lr=0.1, schedule="step", decay=0.01, milestones=(0.8, 0.9), warmup_epochs=5)
+    at = {epoch: regime.lr_at(epoch * 97, 97) for epoch in (0, 4, 5, 159, 160, 179, 180, 199)}
+    assert at[0] == pytest.approx(0.1 / (5 * 97))
+    assert at[4] < at[5] == at[159] == pytest.approx(0.1)
+    assert at[160] == at[179] == pytest.approx(1e-3)
+    assert at[180] == at[199] == pytest.approx(1e-5)
+
+
+@given(st.sampled_from(["cosine", "step", "constant"]), st.integers(1, 20), st.integers(1, 20), st.floats(0, 30))
+def test_rates_stay_between_zero_and_the_peak(schedule: str, epochs: int, steps: int, warm: float) -> None:
+    regime = Regime(epochs=epochs, lr=0.5, schedule=schedule, warmup_epochs=warm)
+    rates = [regime.lr_at(step, steps) for step in range(epochs * steps)]
+    assert all(0 < rate <= 0.5 + 1e-12 or math.isclose(rate, 0, abs_tol=1e-9) for rate in rates)
+
+
+def test_a_stage_s_own_length_stretches_the_schedule() -> None:
+    assert Regime(epochs=100).lr_at(5, 1, epochs=10) == Regime(epochs=10).lr_at(5, 1)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("epochs", 0),
+        ("batch_size", 0),
+        ("optimizer", "adamm"),
+        ("lr", 0.0),
+        ("lr", -1.0),
+        ("lr", math.nan),
+        ("lr", math.inf),
+        ("momentum", 1.0),
+        ("weight_decay", -1e-4),
+        ("schedule", "cos"),
+        ("warmup_epochs", -1.0),
+        ("milestones", (0.5, 1.5)),
+        ("decay", 0.0),
+        ("clip_norm", 0.0),
+        ("ema", 1.0),
+        ("precision", "float16"),
+        ("patience", 0),
+        ("select", "best_test"),
+    ],
+)
+def test_a_value_out_of_range_is_named(name: str, value: object) -> None:
+    with pytest.raises(ArgumentError, match=f"regime.{name}"):
+        Regime(**{name: value})
+
+
+def test_optimisers_are_torch_s() -> None:
+    for name, kind in (("sgd", torch.optim.SGD), ("adamw", torch.optim.AdamW)):
+        optimizer = Regime(optimizer=name, lr=0.2, weight_decay=0.01).build_optimizer(
+            [nn.Parameter(torch.zeros(2))], torch.device("cpu")
+        )
+        assert isinstance(optimizer, kind)
+        assert optimizer.param_groups[0]["weight_decay"] == 0.01
+
+
+def test_clipping_keeps_the_direction() -> None:
+    parameter = nn.Parameter(torch.zeros(3))
+    parameter.grad = torch.tensor([3.0, 0.0, 4.0])
+    clip([parameter], 1.0)
+    torch.testing.assert_close(parameter.grad, torch.tensor([0.6, 0.0, 0.8]), rtol=1e-5, atol=1e-6)
+    clip([parameter], None)
+    assert parameter.grad.norm() == pytest.approx(1, rel=1e-5)
+
+
+def test_settings_are_json_values() -> None:
+    assert Regime().settings()["milestones"] == [0.8, 0.9]

@@ -1,0 +1,90 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+from steelyard.core.errors import ArgumentError, TrainingError
+from steelyard.core.fit import fit
+from steelyard.core.regime import Regime
+from steelyard.core.world import World, launch, local_device
+from tiny import Blobs, ce, same_weights
+
+REGIME = Regime(epochs=3, batch_size=16, lr=0.05)
+
+
+def plain_network() -> nn.Module:
+    """Without BatchNorm and dropout, which see only their own process' rows."""
+    return nn.Sequential(nn.Linear(4, 6), nn.Tanh(), nn.Linear(6, 3))
+
+
+def train(folder: str | None) -> dict[str, torch.Tensor]:
+    task = Blobs(counts=(62, 25, 9), build=plain_network)
+    return dict(fit(task, ce, REGIME, device="cpu", folder=folder, checkpoint_seconds=0.0).model.state_dict())
+
+
+def refuse() -> None:
+    raise ArgumentError("rank", "somewhere else", World.current().rank)
+
+
+def die() -> None:
+    import os
+
+    if World.current().rank == 1:
+        os._exit(7)
+    World.current().gather(1)
+
+
+def mass_weighted() -> torch.Tensor:
+    world = World.current()
+    parameter = nn.Parameter(torch.zeros(2))
+    parameter.grad = torch.full((2,), float(world.rank + 1))
+    world.average_gradients([parameter], mass=3 if world.rank else 1)
+    return parameter.grad
+
+
+@pytest.mark.multiprocess
+def test_two_processes_make_the_steps_of_one(tmp_path: Path) -> None:
+    alone = train(None)
+    together = launch(train, 2, str(tmp_path))
+    for name, value in alone.items():
+        torch.testing.assert_close(together[name], value, rtol=1e-4, atol=1e-5)
+    again = launch(train, 2, str(tmp_path))
+    assert all(torch.equal(again[name], value) for name, value in together.items())
+
+
+@pytest.mark.multiprocess
+def test_gradients_are_averaged_by_the_rows_behind_them() -> None:
+    torch.testing.assert_close(launch(mass_weighted, 2), torch.full((2,), (1 * 1 + 2 * 3) / 4))
+
+
+@pytest.mark.multiprocess
+def test_errors_come_back_as_they_were_raised() -> None:
+    with pytest.raises(ArgumentError, match="somewhere else"):
+        launch(refuse, 2)
+
+
+@pytest.mark.multiprocess
+def test_a_dead_process_is_named() -> None:
+    with pytest.raises(TrainingError, match="process . of 2"):
+        launch(die, 2)
+
+
+def test_one_process_is_run_here() -> None:
+    assert same_weights(fit(Blobs(), ce, REGIME).model, launch(fit, 1, Blobs(), ce, REGIME).model)
+    with pytest.raises(ArgumentError, match="processes"):
+        launch(train, 0)
+
+
+def test_a_batch_must_divide_among_the_processes() -> None:
+    assert World(0, 4).local_batch(128) == 32
+    with pytest.raises(ArgumentError, match="multiple of the 3 processes"):
+        World(0, 3).local_batch(128)
+
+
+def test_devices_by_name() -> None:
+    assert local_device("cpu") == torch.device("cpu")
+    with pytest.raises(ArgumentError, match="device"):
+        local_device("gpuu")

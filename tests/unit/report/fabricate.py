@@ -1,0 +1,256 @@
+"""Make up the folder of a comparison: plausible numbers from a seed, in the store's layout, without any training."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from scipy import stats
+
+METHODS = {
+    # name: (log-odds of recall at one row, its slope in log10 of the class size, cost, control, overconfidence, words)
+    "ce": (-2.3, 1.75, 1.0, True, 0.13, {"loss": "cross_entropy"}),
+    "cb-drw": (-1.5, 1.35, 1.01, True, 0.12, {"weighting": "Deferred(EffectiveNumber)"}),
+    "la": (-0.1, 0.72, 1.02, True, 0.05, {"loss": "LogitAdjusted"}),
+    "mixup-bs": (0.05, 0.7, 1.21, True, -0.04, {"loss": "BalancedSoftmax", "transform": "Mixup"}),
+    "focal": (-2.1, 1.68, 1.03, False, 0.04, {"loss": "Focal"}),
+    "ldam-drw": (-0.7, 0.98, 1.06, False, 0.1, {"loss": "LDAM", "weighting": "Deferred"}),
+    "imbsam": (0.25, 0.71, 2.04, False, 0.03, {"descent": "ImbSAM", "loss": "LogitAdjusted"}),
+}
+NAMES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
+
+
+def fabricate(
+    out: Path,
+    *,
+    classes: int = 10,
+    methods: int = 7,
+    seeds: int = 3,
+    epochs: int = 30,
+    n_max: int = 5000,
+    factor: float = 100.0,
+    unfinished: tuple[tuple[str, int], ...] = (),
+    validation: bool = True,
+    class_names: tuple[str, ...] | None = None,
+    command: str = "steelyard compare cifar10 --factor 100 --methods ce,cb-drw,la,mixup-bs,focal,ldam-drw,imbsam --seeds 3 --out runs/x",
+    seed: int = 0,
+) -> Path:
+    """Write comparison.json, leaderboard.json and the runs; `unfinished` runs have a log but no result."""
+    rng = np.random.default_rng(seed)
+    counts = [int(n_max * factor ** (-c / max(1, classes - 1))) for c in range(classes)]
+    test = [max(2, min(1000, 20000 // classes))] * classes
+    names = class_names or tuple(NAMES[c] if classes == 10 else f"class {c}" for c in range(classes))
+    table = _methods(methods)
+    groups = _groups(counts)
+    _write(out / "comparison.json", _comparison(table, counts, test, names, groups, seeds, epochs, command, validation))
+    results: dict[str, list[dict[str, Any]]] = {name: [] for name in table}
+    for name, spec in table.items():
+        for run_seed in range(seeds):
+            folder = out / "runs" / f"{name}-{run_seed}"
+            stop = epochs // 2 if (name, run_seed) in unfinished else epochs
+            _log(folder, rng, spec, stop, epochs, validation)
+            if (name, run_seed) not in unfinished:
+                result = _result(rng, name, run_seed, spec, counts, test, groups, validation)
+                _write(folder / "result.json", result)
+                results[name].append(result)
+    _write(out / "leaderboard.json", _leaderboard(table, results, groups, seeds))
+    return out
+
+
+def _methods(number: int) -> dict[str, tuple[Any, ...]]:
+    table: dict[str, tuple[Any, ...]] = dict(list(METHODS.items())[:number])
+    rng = np.random.default_rng(number)
+    for index in range(len(table), number):
+        offset = rng.uniform(-2, 0.2)
+        table[f"method-{index}(tau={index / 10})"] = (offset, 0.75 - 0.45 * offset, 1 + rng.exponential(0.4), False, 0.05, {"loss": "X"})
+    return table
+
+
+def _groups(counts: list[int]) -> dict[str, Any]:
+    thirds = np.array_split(np.argsort(-np.asarray(counts), kind="stable"), 3) if len(counts) > 2 else ([0], [], [1])
+    sizes = [[int(c) for c in part] for part in thirds]
+    return {"rule": "thirds of the classes by training rows, largest first", "many": sizes[0], "medium": sizes[1], "few": sizes[2]}
+
+
+def _comparison(
+    table: dict[str, tuple[Any, ...]],
+    counts: list[int],
+    test: list[int],
+    names: tuple[str, ...],
+    groups: dict[str, Any],
+    seeds: int,
+    epochs: int,
+    command: str,
+    validation: bool,
+) -> dict[str, Any]:
+    rows = {"train": sum(counts), "test": sum(test)} | ({"valid": 500} if validation else {})
+    about = [
+        {"name": name, "summary": f"What {name} does, in one line.", "source": "A paper, 2020", "words": spec[5], "control": spec[3]}
+        for name, spec in table.items()
+    ]
+    return {
+        "name": "cifar10-lt-100",
+        "command": command,
+        "created": "2026-03-04T15:06:07+00:00",
+        "task": "images",
+        "data": {
+            "name": "cifar10, exp profile",
+            "kind": "images",
+            "rows": rows,
+            "class_names": list(names),
+            "counts": {"train": counts, "test": test},
+            "imbalance_factor": max(counts) / max(1, min(counts)),
+            "features": "3 x 32 x 32",
+            "notes": ["The validation split is cut from the training rows, stratified by class."] if validation else [],
+        },
+        "model": {"name": "resnet32", "parameters": 464154},
+        "regime": {"epochs": epochs, "batch_size": 128, "optimizer": "sgd", "lr": 0.1, "schedule": "cosine", "ema": None},
+        "methods": about,
+        "seeds": list(range(seeds)),
+        "groups": groups,
+        "metric": "balanced_accuracy",
+        "select": "last",
+        "versions": {"steelyard": "0.1.0", "torch": "2.13.0", "numpy": "2.4.6"},
+        "git_commit": "3f2c9d1",
+        "device": "cpu",
+        "jobs": 2,
+        "threads": 1,
+    }
+
+
+def _log(folder: Path, rng: np.random.Generator, spec: tuple[Any, ...], stop: int, epochs: int, validation: bool) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    _write(folder / "run.json", {"method": folder.name.rsplit("-", 1)[0]})
+    target = 1 / (1 + np.exp(-(spec[0] + spec[1] * 2.6)))
+    lines = []
+    for epoch in range(1, stop + 1):
+        progress = 1 - np.exp(-4 * epoch / epochs)
+        line = {"stage": 0 if epoch <= 0.8 * epochs else 1, "epoch": epoch, "step": 97 * epoch, "lr": 0.1, "seconds": 3.1}
+        line["train_loss"] = 2.3 * (1 - 0.93 * progress) + rng.normal(0, 0.02)
+        if validation:
+            line["valid_balanced_accuracy"] = float(np.clip(target * progress + rng.normal(0, 0.012), 0, 1))
+            line["valid_loss"] = 2.3 - 1.2 * progress + rng.normal(0, 0.03)
+        lines.append(json.dumps(line))
+    (folder / "log.jsonl").write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
+def _result(
+    rng: np.random.Generator,
+    name: str,
+    seed: int,
+    spec: tuple[Any, ...],
+    counts: list[int],
+    test: list[int],
+    groups: dict[str, Any],
+    validation: bool,
+) -> dict[str, Any]:
+    size = np.asarray(counts, dtype=float)
+    classes = len(counts)
+    odds = spec[0] + spec[1] * np.log10(np.maximum(size, 1)) + rng.normal(0, 0.22, classes) + rng.normal(0, 0.05)
+    recall = 1 / (1 + np.exp(-odds))
+    pull = (size / size.sum()) ** (0.15 + 0.4 * spec[1])
+    confusion = np.zeros((classes, classes), dtype=int)
+    for c in range(classes):
+        wrong = pull * rng.gamma(1.0, 1.0, classes)
+        wrong[c] = 0
+        share = (1 - recall[c]) * wrong / wrong.sum()
+        share[c] = recall[c]
+        confusion[c] = rng.multinomial(test[c], share / share.sum())
+    scores, per_class = _scores(rng, confusion, groups, spec[4])
+    selected = {key: value + rng.normal(0, 0.004) for key, value in scores.items()}
+    centres = np.linspace(0.05, 0.95, 10)
+    accuracy = np.clip(centres - spec[4] * np.sin(np.pi * centres) * 1.4 + rng.normal(0, 0.012, 10), 0, 1)
+    bins = {"bin_low": (centres - 0.05).tolist(), "bin_high": (centres + 0.05).tolist(), "confidence": centres.tolist()}
+    bins |= {"count": [0, *[int(x) for x in 2000 * centres[1:] ** 2]], "accuracy": [float("nan"), *accuracy[1:].tolist()]}
+    return {
+        "run_id": f"{name}-{seed}",
+        "method": name,
+        "seed": seed,
+        "metrics": scores,
+        "selected_metrics": selected if validation else None,
+        "seconds": 94.0 * spec[2],
+        "peak_memory_mb": 412.0,
+        "finished_at": "2026-03-04T15:10:00+00:00",
+        "per_class": per_class,
+        "confusion": confusion.tolist(),
+        "reliability": bins,
+        "selected_epoch": 27,
+        "warnings": ["the loss of 3 batches was clipped"] if name == "ldam-drw" else [],
+    }
+
+
+def _scores(
+    rng: np.random.Generator, confusion: np.ndarray, groups: dict[str, Any], overconfidence: float
+) -> tuple[dict[str, float], dict[str, list[float]]]:
+    right = np.diag(confusion).astype(float)
+    recall = right / np.maximum(confusion.sum(1), 1)
+    precision = right / np.maximum(confusion.sum(0), 1)
+    f1 = 2 * recall * precision / np.maximum(recall + precision, 1e-9)
+    balanced = float(recall.mean())
+    scores = {"accuracy": float(right.sum() / confusion.sum()), "balanced_accuracy": balanced, "macro_f1": float(f1.mean())}
+    scores |= {"g_mean": float(np.exp(np.log(np.maximum(recall, 1e-3)).mean())), "mcc": 1.1 * balanced - 0.1}
+    scores |= {"worst_recall": float(recall.min())}
+    for group in ("many", "medium", "few"):
+        scores[f"{group}_recall"] = float(recall[groups[group]].mean()) if groups[group] else float("nan")
+    scores |= {"auroc": 0.75 + 0.22 * balanced, "auprc": 0.2 + 0.7 * balanced}
+    scores |= {"ece": abs(overconfidence) + abs(rng.normal(0, 0.008)), "classwise_ece": abs(overconfidence) / 3, "brier": 0.6 - 0.5 * balanced}
+    scores |= {"log_loss": 2.0 - 1.6 * balanced, "zero_recall_classes": float((recall == 0).sum())}
+    return scores, {"recall": recall.tolist(), "precision": precision.tolist(), "f1": f1.tolist()}
+
+
+def _leaderboard(
+    table: dict[str, tuple[Any, ...]], results: dict[str, list[dict[str, Any]]], groups: dict[str, Any], seeds: int
+) -> dict[str, Any]:
+    rows = []
+    for name, runs in results.items():
+        if not runs:
+            continue
+        row = {"method": name, "summary": f"What {name} does, in one line.", "control": table[name][3], "n_seeds": len(runs)}
+        row |= {"cost_ratio": table[name][2], "seconds_mean": 94.0 * table[name][2], "peak_memory_mb": 412.0}
+        row["metrics"] = {key: _estimate([run["metrics"][key] for run in runs]) for key in runs[0]["metrics"]}
+        chosen = runs[0]["selected_metrics"]
+        row["selected_metrics"] = {key: _estimate([run["selected_metrics"][key] for run in runs]) for key in chosen} if chosen else {}
+        row["versus_ce"] = {} if name == "ce" else _versus(runs, results.get("ce", []), len(table))
+        rows.append(row)
+    rows.sort(key=lambda row: -row["metrics"]["balanced_accuracy"]["mean"])
+    for rank, row in enumerate(rows, start=1):
+        row["rank"] = rank
+    notes = [] if seeds > 1 else ["One seed: there are no intervals and no tests."]
+    return {
+        "metric": "balanced_accuracy",
+        "select": "last",
+        "groups_rule": groups["rule"],
+        "seeds": list(range(seeds)),
+        "rows": rows,
+        "notes": notes,
+    }
+
+
+def _estimate(values: list[float]) -> dict[str, Any]:
+    mean = float(np.mean(values))
+    if len(values) < 2:
+        return {"mean": mean, "low": None, "high": None, "values": values}
+    half = float(stats.t.ppf(0.975, len(values) - 1) * np.std(values, ddof=1) / np.sqrt(len(values)))
+    return {"mean": mean, "low": mean - half, "high": mean + half, "values": values}
+
+
+def _versus(runs: list[dict[str, Any]], baseline: list[dict[str, Any]], methods: int) -> dict[str, Any]:
+    by_seed = {run["seed"]: run for run in baseline}
+    pairs = [(run, by_seed[run["seed"]]) for run in runs if run["seed"] in by_seed]
+    result = {}
+    for key in runs[0]["metrics"]:
+        gaps = [mine["metrics"][key] - theirs["metrics"][key] for mine, theirs in pairs]
+        if not gaps:
+            continue
+        value = _estimate(gaps)
+        p = float(stats.ttest_1samp(gaps, 0).pvalue) if len(gaps) > 1 and np.std(gaps) > 0 else None
+        result[key] = {"difference": value["mean"], "low": value["low"], "high": value["high"], "p": p}
+        result[key]["p_holm"] = None if p is None else min(1.0, p * (methods - 1))
+    return result
+
+
+def _write(path: Path, value: dict[str, Any]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(value), encoding="utf-8")
