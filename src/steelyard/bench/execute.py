@@ -68,7 +68,7 @@ def execute(order: Order) -> dict[str, Any]:
 def _execute(order: Order) -> dict[str, Any]:
     from steelyard.core.fit import clear_stages, fit
     from steelyard.core.loggers import open_loggers
-    from steelyard.methods import resolve_method
+    from steelyard.settings import resolve_method
 
     run, folder = order.run, order.folder
     task = _load(run.problem, json.dumps(dict(order.problem), sort_keys=True))

@@ -178,17 +178,24 @@ def _cores() -> int:
         return os.cpu_count() or 1
 
 
+def check_folder(out: Path) -> None:
+    """Make the folder of a comparison, before anything costly is done.
+
+    Raises:
+        SteelyardError: it cannot be made or written.
+    """
+    try:
+        (out / "runs").mkdir(parents=True, exist_ok=True)
+        (out / ".lock").touch()
+    except OSError as error:
+        raise SteelyardError(f"cannot write to folder {out} ({error.strerror}); choose another with --out") from None
+
+
 @contextmanager
 def _alone(out: Path) -> Iterator[None]:
     """Hold the folder's lock; the kernel lets go of it when this process ends, however it ends."""
-    try:
-        (out / "runs").mkdir(parents=True, exist_ok=True)
-        lock = (out / ".lock").open("w")
-    except OSError as error:
-        raise SteelyardError(
-            f"cannot write to folder {out} ({error.strerror}); choose another with --out, or free it"
-        ) from None
-    with lock:
+    check_folder(out)
+    with (out / ".lock").open("w") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:

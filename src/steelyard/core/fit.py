@@ -32,6 +32,7 @@ class Fitted:
     """A trained model and how it came about.
 
     Attributes:
+        task: what it was trained on.
         model: what is judged, with the weights that the regime's `select` names.
         history: a line an epoch: losses, validation numbers, learning rate, seconds.
         steps: optimiser steps.
@@ -40,6 +41,7 @@ class Fitted:
         selected_epoch: epoch (from 1, of the last stage) with the best validation balanced accuracy; None without one.
     """
 
+    task: Task
     model: nn.Module
     history: list[dict[str, Any]]
     steps: int
@@ -106,7 +108,7 @@ def fit(
     if best is not None:
         states["best_valid"] = best["state"]
     epoch = None if best is None else int(best["epoch"])
-    fitted = Fitted(judged, session.history, session.steps, session.seconds, peak_mb(where), epoch, trained, states)
+    fitted = Fitted(task, judged, session.history, session.steps, session.seconds, peak_mb(where), epoch, trained, states)
     if regime.select in states:
         fitted.use(regime.select)  # type: ignore[arg-type]
     return fitted

@@ -47,6 +47,7 @@ class Sampler(ABC):
         self._epoch = 0
         self._handed_out = 0  # rows of the epoch in the lists given out so far, ...
         self._live: Iterator[int] = iter(())  # ... of which the last may have some left
+        self._restored = False
 
     @abstractmethod
     def chunks(self, clock: Clock, start: int) -> Iterator[Tensor]:
@@ -89,6 +90,9 @@ class Sampler(ABC):
     def _lists(self) -> Iterator[Iterator[int]]:
         start = self._handed_out = self._position
         self._live = iter(())
+        if start >= len(self) and not self._restored:  # every row was taken, but not the end: islice(sampler, len(sampler))
+            self._epoch, self._handed_out, start = self._epoch + 1, 0, 0
+        self._restored = False
         for chunk in self.chunks(Clock(epoch=self._epoch), start):
             for piece in chunk.split(PIECE):
                 rows = piece.tolist()
@@ -108,6 +112,7 @@ class Sampler(ABC):
     def load_state_dict(self, state: dict[str, int]) -> None:
         """Continue iteration where `state_dict` was taken."""
         self._epoch, self._handed_out, self._live = state["epoch"], state["position"], iter(())
+        self._restored = True
 
 
 class ShuffledSampler(Sampler):

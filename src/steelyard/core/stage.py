@@ -57,4 +57,6 @@ class Stage:
 
 
 Steps: TypeAlias = Generator[Stage, nn.Module, nn.Module | None]
+Stages: TypeAlias = Generator[Stage, nn.Module, None]
+"""The steps of a method that returns nothing, so that the last trained model is judged: what most methods are."""
 Method: TypeAlias = Callable[[TaskView], Steps]

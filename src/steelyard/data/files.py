@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from steelyard.core.errors import DataError
+from steelyard.core.errors import DataError, SteelyardError
 
 TABLE_SUFFIXES = (".csv", ".csv.gz", ".tsv", ".tsv.gz", ".parquet", ".pq")
 ARRAY_SUFFIXES = (".npz",)
@@ -64,7 +64,7 @@ def reading(path: Path) -> Iterator[None]:
     """Turn whatever a library raises while it reads `path` into one sentence."""
     try:
         yield
-    except DataError:
+    except SteelyardError:
         raise
     except Exception as error:
         said = (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")

@@ -30,6 +30,7 @@ def fingerprint(data: Any) -> str:
         DataError: a file cannot be read.
 
     Example:
+        >>> import torch
         >>> fingerprint((torch.zeros(2, 3), [0, 1])) == fingerprint((np.zeros((2, 3), np.float32), np.array([0, 1])))
         True
     """

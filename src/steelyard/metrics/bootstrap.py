@@ -25,6 +25,7 @@ DEFAULT = ("accuracy", "balanced_accuracy", "macro_f1", "g_mean", "mcc", "worst_
 ON_DECISIONS = (*CONFUSION_METRICS, *GROUP_METRICS)
 ON_SCORES = (*RANKING_METRICS, *CALIBRATION_METRICS)
 CHUNK = 1_000_000
+"""Numbers held at once when rows are redrawn (and at least 16 resamples)."""
 
 Replicates: TypeAlias = dict[str, Floats]
 
@@ -201,7 +202,7 @@ def _replicates(setting: _Setting, probas: list[Floats], metrics: Sequence[str],
 
 def _once(setting: _Setting, proba: Floats, metrics: Sequence[str]) -> dict[str, float]:
     """The metrics on the rows as they are."""
-    decided, ones = proba.argmax(1), np.ones((1, setting.truth.size), dtype=np.int64)
+    decided, ones = proba.argmax(1), np.ones((setting.truth.size, 1), dtype=np.int64)
     right = np.bincount(setting.truth[decided == setting.truth], minlength=setting.classes)
     said, truth = (np.bincount(of, minlength=setting.classes) for of in (decided, setting.truth))
     scores = _Scorers(setting, proba, [name for name in metrics if name in ON_SCORES])(ones)
@@ -235,18 +236,18 @@ def _draw_tallies(setting: _Setting, decided: list[Any], resamples: int, rng: np
 
 
 def _draw_weights(truth: Ints, resamples: int, rng: np.random.Generator) -> Iterator[Ints]:
-    """How often each row is counted `[b, N]`, a chunk of resamples at a time; each class keeps its number of rows."""
+    """How often each row is counted `[N, b]`, a chunk of resamples at a time; each class keeps its number of rows."""
     order = np.argsort(truth, kind="stable")
     sizes = np.bincount(truth)
     bounds = np.concatenate([[0], np.cumsum(sizes)])
-    chunk = max(1, CHUNK // truth.size)
+    chunk = max(16, CHUNK // truth.size)
     for done in range(0, resamples, chunk):
         b = min(chunk, resamples - done)
-        weights = np.empty((b, truth.size), dtype=np.int64)
+        weights = np.empty((truth.size, b), dtype=np.int64)
         for c in np.flatnonzero(sizes):
             n = int(sizes[c])
-            picks = rng.integers(0, n, (b, n)) + np.arange(b)[:, None] * n
-            weights[:, order[bounds[c] : bounds[c + 1]]] = np.bincount(picks.ravel(), minlength=b * n).reshape(b, n)
+            picks = rng.integers(0, n, (n, b)) * b + np.arange(b)
+            weights[order[bounds[c] : bounds[c + 1]]] = np.bincount(picks.ravel(), minlength=n * b).reshape(n, b)
         yield weights
 
 
@@ -271,21 +272,21 @@ class _Scorers:
             )
         if "brier" in names:
             squares = brier_rows(proba, truth)
-            self.parts.append(lambda weights: {"brier": weights @ squares / truth.size})
+            self.parts.append(lambda weights: {"brier": squares @ weights / truth.size})
         if "log_loss" in names:
             logs = log_loss_rows(proba, truth)
-            self.parts.append(lambda weights: {"log_loss": weights @ logs / truth.size})
+            self.parts.append(lambda weights: {"log_loss": logs @ weights / truth.size})
 
     def __call__(self, weights: Ints) -> dict[str, Floats]:
-        """The metrics `[B]` with every row counted `weights[b, n]` times `[B, N]`."""
+        """The metrics `[B]` with every row counted `weights[n, b]` times `[N, B]`."""
         return {name: values for part in self.parts for name, values in part(weights).items()}
 
 
 def _mean_areas(ranked: list[RankedClass], weights: Ints) -> dict[str, Floats]:
     """Mean AUROC over classes with negatives, and mean average precision, `[B]`; NaN where no class is left."""
-    undefined = np.full(weights.shape[0], np.nan)
+    undefined = np.full(weights.shape[1], np.nan)
     areas = [one.areas(weights) for one in ranked]
-    with_negatives = [roc for one, (roc, _) in zip(ranked, areas, strict=True) if not one.positive.all()]
+    with_negatives = [roc for one, (roc, _) in zip(ranked, areas, strict=True) if not one.only]
     return {
         "auroc": np.mean(with_negatives, axis=0) if with_negatives else undefined,
         "auprc": np.mean([precision for _, precision in areas], axis=0) if areas else undefined,

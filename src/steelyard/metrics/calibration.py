@@ -37,17 +37,19 @@ class Binned:
         self.confidence = confidence[self.order]
 
     def error(self, outcome: Floats, weights: Ints | None = None) -> Floats:
-        """Sum over bins of |promised - kept| / N, `[B]`.
+        """Sum over bins of |promised - kept| / N: one value, or `[B]`.
 
         Args:
-            outcome: what was kept: 1 or 0 a row, `[N]` or `[B, N]`.
-            weights: how often each row is counted `[B, N]`; once if None.
+            outcome: what was kept: 1 or 0 a row, `[N]` or `[N, B]`.
+            weights: how often each row is counted `[N, B]`; once if None. Each column has the same sum.
         """
-        gap = self.confidence - outcome[..., self.order]
+        kept = outcome[self.order]
+        promised = self.confidence if weights is None and kept.ndim == 1 else self.confidence[:, None]
+        gap = promised - (kept if kept.ndim == promised.ndim else kept[:, None])
+        rows = self.confidence.shape[0]
         if weights is not None:
-            gap = gap * weights[:, self.order]
-        rows = self.confidence.shape[0] if weights is None else weights.sum(1)
-        result: Floats = np.abs(np.add.reduceat(gap, self.starts, axis=-1)).sum(-1) / rows
+            gap, rows = gap * weights[self.order], int(weights[:, 0].sum())
+        result: Floats = np.abs(np.add.reduceat(gap, self.starts, axis=0)).sum(0) / rows
         return result
 
 
@@ -241,7 +243,7 @@ def calibration_test(proba: Any, target: Any, bins: int = 15, resamples: int = 1
     # Whether the decided class is right is a coin with the promised probability: no need to draw whole labels.
     null = np.concatenate(
         [
-            binned.error((rng.random((min(chunk, resamples - done), rows)) < confidence).astype(np.float64))
+            binned.error((rng.random((rows, min(chunk, resamples - done))) < confidence[:, None]).astype(np.float64))
             for done in range(0, resamples, chunk)
         ]
     )

@@ -81,28 +81,35 @@ def auprc(proba: Any, target: Any, class_counts: Any = None) -> float:
 class RankedClass:
     """One class against the rest, sorted once, for areas under many weightings of the rows.
 
+    Rows are put into segments: all rows of one score if a row of the class is among them, and the stretches between. Both
+    areas depend on the totals of the segments only, of which there are at most 2 n_c + 1.
+
     Args:
         score: score of the class `[N]`.
-        positive: whether a row is of the class, bool `[N]`.
+        positive: whether a row is of the class, bool `[N]`; at least one is.
     """
 
     def __init__(self, score: Floats, positive: np.ndarray[Any, np.dtype[np.bool_]]) -> None:
         self.order = np.argsort(-score, kind="stable")
-        ranked = score[self.order]
-        self.positive = positive[self.order]
-        # Equal scores are one threshold: the curve has a point after the last of them only.
-        self.ends = np.flatnonzero(np.append(np.diff(ranked) != 0, True))
+        ranked, found = score[self.order], positive[self.order]
+        # Equal scores are one threshold.
+        ties = np.flatnonzero(np.append(True, np.diff(ranked) != 0))
+        holds = np.logical_or.reduceat(found, ties)
+        opens = holds | np.append(True, holds[:-1])
+        self.starts = ties[opens]
+        self.holds = holds[opens]
+        self.positives = self.order[found]
+        self.positive_starts = np.flatnonzero(np.diff(np.searchsorted(self.starts, np.flatnonzero(found), "right"), prepend=0))
+        self.only = bool(positive.all())
 
     def areas(self, weights: Ints) -> tuple[Floats, Floats]:
-        """AUROC and average precision `[B]` with every row counted `weights[b, n]` times `[B, N]`."""
-        ranked = weights[:, self.order]
-        found = np.cumsum(ranked * self.positive, axis=1)[:, self.ends].astype(np.float64)
-        drawn = np.cumsum(ranked, axis=1)[:, self.ends].astype(np.float64)
-        wrong = drawn - found
-        rise = np.diff(found, prepend=0, axis=1)
-        run = np.diff(wrong, prepend=0, axis=1)
-        positives, negatives = found[:, -1], wrong[:, -1]
+        """AUROC and average precision `[B]` with every row counted `weights[n, b]` times `[N, B]`."""
+        drawn = np.add.reduceat(weights[self.order], self.starts, axis=0).astype(np.float64)
+        rise = np.zeros_like(drawn)
+        rise[self.holds] = np.add.reduceat(weights[self.positives], self.positive_starts, axis=0)
+        run = drawn - rise
+        found, above = rise.cumsum(0), drawn.cumsum(0)
         with np.errstate(invalid="ignore", divide="ignore"):
-            roc = (run * (found - rise / 2)).sum(1) / (positives * negatives)
-            precision = np.divide(found, drawn, out=np.zeros_like(found), where=drawn > 0)
-            return roc, (rise * precision).sum(1) / positives
+            roc = (run * (found - rise / 2)).sum(0) / (found[-1] * (above[-1] - found[-1]))
+            precision = np.divide(found, above, out=np.zeros_like(found), where=above > 0)
+            return roc, (rise * precision).sum(0) / found[-1]

@@ -84,9 +84,9 @@ def evaluate(proba: Any, target: Any, class_counts: Any = None, groups: GroupsLi
     Args:
         proba: probabilities `[N, C]`, array or tensor; the largest decides (the first of equals).
         target: true classes `[N]`, 0 to C-1.
-        class_counts: training rows per class `[C]`: of two classes the smaller is the positive one (class 1 without), and
-            Many / Medium / Few follow from it if `groups` is not given.
-        groups: from `steelyard.core.counts.group_classes`, or a mapping with "many", "medium", "few" and "rule".
+        class_counts: training rows per class `[C]`: of two classes the smaller is the positive one; class 1 without.
+        groups: from `steelyard.core.counts.group_classes`, or a mapping with "many", "medium", "few" and "rule"; without,
+            the recalls of the groups are NaN.
         bins: equal-width bins of the calibration errors and of the reliability diagram, at least 1.
 
     Returns:
@@ -103,10 +103,6 @@ def evaluate(proba: Any, target: Any, class_counts: Any = None, groups: GroupsLi
     values, truth = as_pair(proba, target)
     classes = values.shape[1]
     _check_counts(class_counts, classes)
-    if groups is None and class_counts is not None:
-        from steelyard.core.counts import group_classes
-
-        groups = group_classes(as_array(class_counts))
     members = members_of(groups)
     _check_members(members, classes)
     confusion = confusion_matrix(values, truth)
@@ -159,7 +155,9 @@ def _notes(values: dict[str, float], support: Ints, class_counts: Any, groups: G
             "AUROC and AUPRC are means over classes of one class against the rest; "
             f"a constant score would get an AUPRC of {share:.3g}"
         )
-    if groups is not None:
+    if groups is None:
+        notes.append("many / medium / few recall is undefined without `groups`, such as group_classes(class_counts) makes")
+    else:
         notes.append(f"many / medium / few: {rule_of(groups)}")
         empty = [name for name in GROUPS if np.isnan(values[f"{name}_recall"])]
         if empty:

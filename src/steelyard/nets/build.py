@@ -71,7 +71,9 @@ def build(
     except TypeError as error:
         raise ArgumentError("settings", f"arguments that '{name}' takes", f"{settings} ({error})") from error
     except OSError as error:
-        raise SteelyardError(f"the pretrained weights of '{name}' could not be loaded ({error}); use pretrained=False") from error
+        raise SteelyardError(
+            f"the pretrained weights of '{name}' could not be loaded ({error}); use pretrained=False"
+        ) from error
     _try_out(name, model, shape, num_classes)
     return model
 

@@ -26,7 +26,7 @@ class MLP(nn.Module):
     Args:
         num_classes: C, at least 1.
         numeric: number of numeric columns d, at least 0.
-        cardinalities: number of known categories K of each categorical column, not counting "unknown"; K at least 1.
+        cardinalities: number of known categories K of each categorical column, not counting "unknown"; K at least 0.
         hidden: width of each hidden layer; `()` gives a linear model.
         dropout: in [0, 1): share of each hidden layer dropped while training.
         norm: `"layer"` (default: a row's result does not depend on which classes are in its batch, so re-balanced batches
@@ -115,7 +115,9 @@ def _norm(kind: str, size: int) -> nn.Module:
 
 def _take(inputs: Mapping[str, Tensor], kind: str, columns: int) -> Tensor:
     if kind not in inputs:
-        raise ArgumentError("inputs", f"a mapping with '{kind}' [N, {columns}]", f"only {', '.join(sorted(inputs)) or 'nothing'}")
+        raise ArgumentError(
+            "inputs", f"a mapping with '{kind}' [N, {columns}]", f"only {', '.join(sorted(inputs)) or 'nothing'}"
+        )
     values = inputs[kind]
     if values.ndim != 2 or values.shape[1] != columns:
         raise ArgumentError(f"inputs['{kind}']", f"of shape [N, {columns}], one column a feature", list(values.shape))
@@ -129,8 +131,8 @@ def _check(
         raise ArgumentError("num_classes", "at least 1", num_classes)
     if numeric < 0:
         raise ArgumentError("numeric", "a number of columns, 0 or more", numeric)
-    if any(known < 1 for known in cardinalities):
-        raise ArgumentError("cardinalities", "numbers of known categories, each at least 1", list(cardinalities))
+    if any(known < 0 for known in cardinalities):
+        raise ArgumentError("cardinalities", "numbers of known categories, each 0 or more", list(cardinalities))
     if numeric == 0 and not cardinalities:
         raise ArgumentError("numeric", "at least 1 where there are no categorical columns", numeric)
     if any(size < 1 for size in hidden):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -41,7 +43,7 @@ class SmallCNN(nn.Module):
         if not 0 <= dropout < 1:
             raise ArgumentError("dropout", "a share in [0, 1)", dropout)
         widths = (in_channels, width, 2 * width, 4 * width)
-        pairs = list(zip(widths, widths[1:], strict=False))
+        pairs = list(itertools.pairwise(widths))
         self.convolutions = nn.ModuleList(nn.Conv2d(a, b, 3, padding=1, bias=False) for a, b in pairs)
         self.norms = nn.ModuleList(nn.BatchNorm2d(b) for _, b in pairs)
         self.dropout = nn.Dropout(dropout)

@@ -1,11 +1,11 @@
 """What users write, strictly read: names to modules, settings to values, combinations to methods.
 
-`resolve_method`, `resolve_regime` and `resolve` are the ways in; nothing here imports a method, a loss or a problem before it is
-asked for by name.
+`resolve_method`, `resolve_regime` and `resolve` are the ways in; nothing here imports a method, a loss or a problem before it
+is asked for by name.
 """
 
 from steelyard.settings.describe import MethodInfo, describe_method, describe_methods
-from steelyard.settings.names import known_names, resolve
+from steelyard.settings.names import imported, known_names, resolve
 from steelyard.settings.probe import DryRun, dry_run
 from steelyard.settings.recipe import Recipe, combine, resolve_method
 from steelyard.settings.regime import resolve_regime
@@ -24,6 +24,7 @@ __all__ = [
     "describe_methods",
     "dry_run",
     "format_call",
+    "imported",
     "known_names",
     "parameters_of",
     "parse_call",

@@ -20,6 +20,7 @@ from steelyard.settings.probe import PROBE_COUNTS, DryRun, dry_run, slots_of, st
 from steelyard.settings.words import Choice
 
 Named = tuple[str, Callable[[TaskView], Steps]]
+_LAST_EPOCH = Clock(step=10_000, epoch=10_000, epochs=10_001)
 PRIOR_TOLERANCE = 0.1
 """Slack for corrections that are measured on a finite sample, or that (like effective numbers) are only nearly a power."""
 
@@ -135,8 +136,8 @@ def _one_prior(names: Sequence[str], runs: Sequence[DryRun]) -> None:
     by = " + ".join(f"{power:.2g}" for power in correcting.values())
     raise CombinationError(
         f"methods {quoted} cannot be combined: the class prior would be corrected twice (powers {by} of 1/prior, more than 1); "
-        "weight alpha_y and shift log(delta_y) must satisfy alpha_y = delta_y/pi_y (Menon et al. 2021), so keep one of them, or "
-        "give them powers that add up to 1"
+        "weight alpha_y and shift log(delta_y) must satisfy alpha_y = delta_y/pi_y (Menon et al. 2021), so keep one "
+        "of them, or give them powers that add up to 1"
     )
 
 
@@ -161,8 +162,9 @@ def _loss_power(loss: nn.Module, sampled: float) -> float:
 
 
 def _decision_power(run: DryRun) -> float:
-    decision = getattr(run.judged, "decision", None)
-    return float(decision.tau) if run.judged is not run.model and type(decision).__name__ == "LogitShift" else 0.0
+    decision: Any = getattr(run.judged, "decision", None)
+    shifted = run.judged is not run.model and type(decision).__name__ == "LogitShift"
+    return float(decision.tau) if shifted else 0.0
 
 
 def _weighting_power(stage: Stage) -> float:
@@ -189,8 +191,6 @@ def _sampler_power(stage: Stage) -> float:
     drawn = [row for epoch in range(8) for row in sampler.chunks(Clock(epoch=10_000 - epoch, epochs=10_001), 0)]
     return _power(torch.bincount(target[torch.cat(drawn)], minlength=len(counts)).clamp_min(1) / counts)
 
-
-_LAST_EPOCH = Clock(step=10_000, epoch=10_000, epochs=10_001)
 
 
 def _power(favour: Tensor) -> float:

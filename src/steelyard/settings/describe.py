@@ -89,10 +89,10 @@ def _documentation(recipe: Recipe) -> tuple[str, str]:
 
 
 def reference_in(docstring: str) -> str:
-    """The first paragraph of a docstring's "Reference:" section, as one line; empty where there is none.
+    r"""The first paragraph of a docstring's "Reference:" section, as one line; empty where there is none.
 
     Example:
-        >>> reference_in("One line.\\n\\nReference:\\n    Menon et al.,\\n    ICLR 2021.\\n\\nDepartures:\\n    none")
+        >>> reference_in("One line.\n\nReference:\n    Menon et al.,\n    ICLR 2021.\n\nDepartures:\n    none")
         'Menon et al., ICLR 2021.'
     """
     found = re.search(r"^References?:\s*\n((?:[ \t]+\S.*(?:\n|$))+)", docstring, re.MULTILINE)

@@ -12,7 +12,7 @@ from typing import Any
 
 from steelyard.core.errors import ArgumentError, SteelyardError, UnknownName
 
-ROOMS = {"method": "steelyard.methods", "regime": "steelyard.regimes", "problem": "steelyard.problems", "model": "steelyard.nets"}
+ROOMS = {"method": "steelyard.methods", "regime": "steelyard.regimes", "problem": "steelyard.problems"}
 
 
 def known_names(kind: str) -> list[str]:
@@ -35,7 +35,7 @@ def resolve(kind: str, name: str) -> Callable[..., Any]:
     """What a name stands for.
 
     Args:
-        kind: "method", "regime", "problem" or "model".
+        kind: "method", "regime" or "problem".
         name: of something that comes with steelyard, with dashes; or `module:attribute` of anything that can be imported,
             from the current folder too.
 
@@ -60,6 +60,10 @@ def resolve(kind: str, name: str) -> Callable[..., Any]:
 
 def imported(kind: str, name: str) -> Callable[..., Any]:
     """The callable `module:attribute` of somebody's own code.
+
+    Args:
+        kind: what it is, for messages ("model", "method", ...).
+        name: `package.module:function`.
 
     Raises:
         SteelyardError: the module cannot be imported, or the attribute is missing or not callable.

@@ -109,7 +109,9 @@ def started(method: Callable[[TaskView], Steps], view: TaskView) -> Steps:
     """The method's generator, or a sentence saying that it is none."""
     steps: object = method(view)
     if not isinstance(steps, Generator):
-        raise SteelyardError(f"{_called(method)} should be a generator function that yields stages; it returned {type(steps).__name__}")
+        raise SteelyardError(
+            f"{_called(method)} should be a generator function that yields stages; it returned {type(steps).__name__}"
+        )
     return steps
 
 
@@ -169,10 +171,16 @@ def _describe(value: Any) -> str:
         name = name_of_word(value.func)
     else:
         name = name_of_word(value)
-        inside = [_describe(child) for child in value.children() if isinstance(child, Weighting)] if isinstance(value, nn.Module) else []
+        inside = (
+            [_describe(child) for child in value.children() if isinstance(child, Weighting)]
+            if isinstance(value, nn.Module)
+            else []
+        )
     return f"{name}({', '.join(inside)})" if inside else name
 
 
 def _inner(value: Any) -> str:
-    is_word = isinstance(value, Choice | Weighting | functools.partial) or (isinstance(value, type) and issubclass(value, Sampler))
+    is_word = isinstance(value, Choice | Weighting | functools.partial) or (
+        isinstance(value, type) and issubclass(value, Sampler)
+    )
     return _describe(value) if is_word and not isinstance(value, Choice) else format_value(value)

@@ -15,7 +15,7 @@ from steelyard.settings.combine import Combination, WordMethod, check_combinatio
 from steelyard.settings.names import ROOMS, resolve
 from steelyard.settings.probe import started
 from steelyard.settings.text import bind, check_complete, format_call, parameters_of, parse_call, split_outside
-from steelyard.settings.words import WORDS, choose
+from steelyard.settings.words import choose
 
 _WORD = re.compile(r"\s*([A-Za-z_][A-Za-z_-]*)\s*=(.*)", re.DOTALL)
 
@@ -112,8 +112,10 @@ def _read_term(term: str) -> Recipe:
     word = _WORD.match(term)
     if word is not None:
         choice = choose(word[1], word[2].strip())
-        settings = {key: str(value) if not isinstance(value, int | float | str | tuple | None) else value
-                    for key, value in choice.settings.items()}
+        settings = {
+            key: str(value) if not isinstance(value, int | float | str | tuple | None) else value
+            for key, value in choice.settings.items()
+        }
         return Recipe(f"{choice.word}={choice.text}", WordMethod(choice), settings)
     name, texts = parse_call(term)
     function = resolve("method", name)

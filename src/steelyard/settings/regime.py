@@ -50,4 +50,3 @@ def _changed(regime: Regime, changes: dict[str, Any]) -> Regime:
             raise UnknownName("setting of a regime", key, known)
     texts = {key: value for key, value in changes.items() if isinstance(value, str)}
     return dataclasses.replace(regime, **changes | bind("regime", known, texts))
-

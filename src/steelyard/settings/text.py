@@ -221,8 +221,8 @@ def convert(key: str, text: str, annotation: Any) -> Any:
         ArgumentError: the text is no such value.
 
     Example:
-        >>> convert("milestones", "(0.8,0.9)", tuple[float, ...]), convert("flag", "true", bool), convert("q", "none", float | None)
-        ((0.8, 0.9), True, None)
+        >>> convert("milestones", "(0.8,0.9)", tuple[float, ...]), convert("q", "none", float | None)
+        ((0.8, 0.9), None)
     """
     for choice in _choices(annotation):
         value = _read(text, choice)
@@ -232,7 +232,14 @@ def convert(key: str, text: str, annotation: Any) -> Any:
 
 
 _UNREADABLE = object()
-_WORDS = {int: "a whole number", float: "a finite number", bool: "true or false", str: "text", type(None): "none", Path: "a path"}
+_WORDS = {
+    int: "a whole number",
+    float: "a finite number",
+    bool: "true or false",
+    str: "text",
+    type(None): "none",
+    Path: "a path",
+}
 
 
 def type_in_words(annotation: Any) -> str:
@@ -299,8 +306,10 @@ def _read_several(text: str, origin: Any, arguments: tuple[Any, ...]) -> Any:
     if fixed and len(items) != len(member_types):
         return _UNREADABLE
     kinds = member_types if fixed else [member_types[0]] * len(items)
-    values = [next((v for v in (_read(item, c) for c in _choices(kind)) if v is not _UNREADABLE), _UNREADABLE)
-              for item, kind in zip(items, kinds, strict=True)]
+    values = [
+        next((v for v in (_read(item, c) for c in _choices(kind)) if v is not _UNREADABLE), _UNREADABLE)
+        for item, kind in zip(items, kinds, strict=True)
+    ]
     if _UNREADABLE in values:
         return _UNREADABLE
     return list(values) if origin is list else tuple(values)

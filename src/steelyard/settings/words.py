@@ -6,7 +6,7 @@ import functools
 import importlib
 import inspect
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -192,5 +192,3 @@ def _word_of_type(annotation: Any) -> str | None:
     if getattr(annotation, "__name__", "") == "SamplerFactory":
         return "sampler"
     return None
-
-

@@ -11,13 +11,13 @@ from scipy import stats
 
 METHODS = {
     # name: (log-odds of recall at one row, its slope in log10 of the class size, cost, control, overconfidence, words)
-    "ce": (-2.3, 1.75, 1.0, True, 0.13, {"loss": "cross_entropy"}),
-    "cb-drw": (-1.5, 1.35, 1.01, True, 0.12, {"weighting": "Deferred(EffectiveNumber)"}),
-    "la": (-0.1, 0.72, 1.02, True, 0.05, {"loss": "LogitAdjusted"}),
-    "mixup-bs": (0.05, 0.7, 1.21, True, -0.04, {"loss": "BalancedSoftmax", "transform": "Mixup"}),
-    "focal": (-2.1, 1.68, 1.03, False, 0.04, {"loss": "Focal"}),
-    "ldam-drw": (-0.7, 0.98, 1.06, False, 0.1, {"loss": "LDAM", "weighting": "Deferred"}),
-    "imbsam": (0.25, 0.71, 2.04, False, 0.03, {"descent": "ImbSAM", "loss": "LogitAdjusted"}),
+    "ce": (-4.4, 1.75, 1.0, True, 0.13, {"loss": "cross_entropy"}),
+    "cb-drw": (-3.1, 1.4, 1.01, True, 0.12, {"weighting": "Deferred(EffectiveNumber)"}),
+    "la": (-1.3, 0.85, 1.02, True, 0.05, {"loss": "LogitAdjusted"}),
+    "mixup-bs": (-1.0, 0.8, 1.21, True, -0.04, {"loss": "BalancedSoftmax", "transform": "Mixup"}),
+    "focal": (-4.2, 1.69, 1.03, False, 0.04, {"loss": "Focal"}),
+    "ldam-drw": (-2.1, 1.1, 1.06, False, 0.1, {"loss": "LDAM", "weighting": "Deferred"}),
+    "imbsam": (-0.9, 0.79, 2.04, False, 0.03, {"descent": "ImbSAM", "loss": "LogitAdjusted"}),
 }
 NAMES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 
@@ -63,8 +63,8 @@ def _methods(number: int) -> dict[str, tuple[Any, ...]]:
     table: dict[str, tuple[Any, ...]] = dict(list(METHODS.items())[:number])
     rng = np.random.default_rng(number)
     for index in range(len(table), number):
-        offset = rng.uniform(-2, 0.2)
-        table[f"method-{index}(tau={index / 10})"] = (offset, 0.75 - 0.45 * offset, 1 + rng.exponential(0.4), False, 0.05, {"loss": "X"})
+        offset = rng.uniform(-4, -0.6)
+        table[f"method-{index}(tau={index / 10})"] = (offset, 0.6 - 0.27 * offset, 1 + rng.exponential(0.4), False, 0.05, {"loss": "X"})
     return table
 
 

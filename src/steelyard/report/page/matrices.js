@@ -6,7 +6,7 @@ function heat(side) {
   const t = theme(), { labels, long, blocks } = DATA.confusion;
   const method = confused.find((m) => m.name === byId(`confusion-method-${side}`).value) ?? confused[0];
   const n = labels.length, z = method.confusion.map((row) => row.map((v) => (v === null ? null : v / 10)));
-  const text = z.map((row, i) => row.map((v, j) => `true: ${esc(long[i])}<br>given: ${esc(long[j])}<br><b>${v === null ? "no test rows" : v.toFixed(1) + " %"}</b>`));
+  const text = z.map((row, i) => row.map((v, j) => `true: ${esc(long[i])}<br>predicted: ${esc(long[j])}<br><b>${v === null ? "no test rows" : v.toFixed(1) + " %"}</b>`));
   const at = labels.map((_, i) => i);
   const numbers = n <= 14 && byId(`confusion-${side}`).clientWidth / n > 30;
   const ticks = n <= 24 ? at : at.filter((i) => i % Math.ceil(n / 12) === 0);
@@ -15,7 +15,7 @@ function heat(side) {
   const strong = dark() ? "#10161c" : "#ffffff";
   const annotations = numbers ? z.flatMap((row, i) => row.flatMap((v, j) => (v === null || v < 0.5 ? [] : [{ x: j, y: i, text: v.toFixed(0), showarrow: false, font: { size: 11.5, color: v > 52 ? strong : t.ink } }]))) : [];
   const what = blocks ? "block of classes (rows of its largest)" : "class";
-  return { traces: [trace], frame: { annotations, xaxis: { ...axis, title: "given " + what, tickangle: n > 6 ? -40 : 0, range: [-0.5, n - 0.5] }, yaxis: { ...axis, title: "true " + what, range: [n - 0.5, -0.5] }, margin: { l: 60, r: 10, t: 8, b: 60 } } };
+  return { traces: [trace], frame: { annotations, xaxis: { ...axis, title: "predicted " + what, tickangle: n > 6 ? -40 : 0, range: [-0.5, n - 0.5] }, yaxis: { ...axis, title: "true " + what, range: [n - 0.5, -0.5] }, margin: { l: 60, r: 10, t: 8, b: 60 } } };
 }
 
 if (confused.length) {

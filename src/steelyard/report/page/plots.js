@@ -7,10 +7,12 @@ const bySize = DATA.counts.map((_, c) => c).sort((a, b) => DATA.counts[b] - DATA
 // A class without rows has no place on a logarithmic axis: it stands at a half.
 const place = (n) => Math.max(n, 0.5);
 
-function logAxis(values) {
+function logAxis(values, from) {
   const top = Math.max(1, ...values), zero = values.some((n) => n === 0);
+  const decades = Math.log10(top / (from ?? 1));
+  const steps = decades <= 1.6 ? [1, 2, 5] : decades <= 3.2 ? [1, 3] : [1];
   const ticks = [];
-  for (let e = 0; 10 ** e <= top * 1.01; e++) for (const m of top > 2e3 ? [1] : top > 100 ? [1, 3] : [1, 2, 5]) if (m * 10 ** e <= top * 1.01) ticks.push(m * 10 ** e);
+  for (let e = 0; 10 ** e <= top * 1.01; e++) for (const m of steps) if (m * 10 ** e <= top * 1.01) ticks.push(m * 10 ** e);
   return { type: "log", tickvals: zero ? [0.5, ...ticks] : ticks, ticktext: (zero ? ["0"] : []).concat(ticks.map(count)) };
 }
 
@@ -42,7 +44,7 @@ plot("groups", () => {
       hovertext: values.map(([v, lo, hi], i) => `<b>${esc(m.name)}</b><br>${bars[i][1].replace("<br>", " ")}: ${percent(v)}` + (lo === null ? "" : `<br>95 % interval ${percent(lo)} to ${percent(hi)}`)),
       hoverinfo: "text",
       error_y: { type: "data", symmetric: false, array: values.map(([v, , hi]) => gap(v, hi)), arrayminus: values.map(([v, lo]) => gap(lo, v)), thickness: 1.2, width: 2.5, color: theme().soft, visible: values.some(([, lo]) => lo !== null) },
-      marker: { color: colour(m), opacity: m.control ? 0.5 : 1, line: { width: m.control ? 1 : 0, color: colour(m) }, pattern: m.control ? { shape: "/", size: 5, solidity: 0.25, fgcolor: theme().card } : {} },
+      marker: { color: colour(m), opacity: m.control ? 0.62 : 1, line: { width: m.control ? 1 : 0, color: colour(m) }, pattern: m.control ? { shape: "/", size: 6, solidity: 0.28, fillmode: "overlay", fgcolor: theme().card, fgopacity: 0.9 } : { shape: "" } },
     };
   });
   return { traces, frame: { barmode: "group", bargap: 0.18, bargroupgap: 0.06, xaxis: { tickvals: bars.map((_, i) => i), ticktext: bars.map(([, label]) => label), showgrid: false, range: [-0.5, bars.length - 0.5] }, yaxis: { title: "recall, %", rangemode: "tozero" } } };
@@ -62,7 +64,7 @@ plot("recall", () => {
     ];
   });
   const low = Math.min(...DATA.counts.map(place)), high = Math.max(...DATA.counts, 1), pad = (high / low) ** 0.03 * 1.05;
-  return { traces, frame: { xaxis: { ...logAxis(DATA.counts), title: "training rows of the class (log scale)", range: [Math.log10(low / pad), Math.log10(high * pad)] }, yaxis: { title: kind.replace("f1", "F1") + ", %", range: [-3, 103] } } };
+  return { traces, frame: { xaxis: { ...logAxis(DATA.counts, low), title: "training rows of the class (log scale)", range: [Math.log10(low / pad), Math.log10(high * pad)] }, yaxis: { title: kind.replace("f1", "F1") + ", %", range: [-3, 103] } } };
 }, ["methods"]);
 byId("per-class")?.addEventListener("change", () => draw("methods"));
 
