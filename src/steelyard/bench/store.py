@@ -230,7 +230,8 @@ class Store:
         rows = list(_results(self.path.parent))
         self._attempt(lambda connection: _insert(connection, rows))
         warnings.warn(
-            f"store {self.path} was damaged ({reason}); it was kept as {aside.name} and made again from {len(rows)} result files",
+            f"store {self.path} was damaged ({reason}); it was kept as {aside.name} and made again from the {len(rows)} result "
+            "files beside it",
             DamagedStoreWarning,
             stacklevel=4,
         )

@@ -9,7 +9,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from itertools import chain
-from operator import length_hint
+from operator import index, length_hint
 from typing import Protocol
 
 import torch
@@ -37,6 +37,10 @@ class Sampler(ABC):
     """
 
     def __init__(self, num_samples: int, seed: int = 0, rank: int = 0, world_size: int = 1) -> None:
+        try:
+            num_samples = index(num_samples)
+        except TypeError:
+            raise ArgumentError("num_samples", "a whole number of rows", num_samples) from None
         if num_samples < 1:
             raise ArgumentError("num_samples", "at least 1", num_samples)
         if world_size < 1:
@@ -144,5 +148,3 @@ class SamplerFactory(Protocol):
     """Builds a sampler for the training labels; every sampler class is one."""
 
     def __call__(self, targets: Tensor, *, seed: int, rank: int, world_size: int) -> Sampler: ...
-
-

@@ -77,24 +77,28 @@ class StreamedSource:
 
 
 class ArrayRows(Dataset[Any]):
-    """Rows of an array that need not be in memory (a `numpy.memmap`, say), read in batches.
+    """Rows of arrays that need not be in memory (a `numpy.memmap`, say), read in batches.
 
     Args:
-        array: `[N, ...]`.
+        arrays: `[N, ...]`, or a mapping of such.
     """
 
-    def __init__(self, array: np.ndarray | Tensor) -> None:
-        self.array = array
+    def __init__(self, arrays: np.ndarray | Tensor | Mapping[str, Tensor]) -> None:
+        self.arrays = arrays
 
     def __len__(self) -> int:
-        return len(self.array)
+        return len(next(iter(self.arrays.values())) if isinstance(self.arrays, Mapping) else self.arrays)
 
-    def __getitem__(self, row: int) -> Tensor:
-        return torch.as_tensor(self.array[row])
+    def __getitem__(self, row: int) -> Any:
+        if isinstance(self.arrays, Mapping):
+            return {name: values[row] for name, values in self.arrays.items()}
+        return torch.as_tensor(self.arrays[row])
 
-    def __getitems__(self, rows: list[int]) -> Tensor:
+    def __getitems__(self, rows: list[int]) -> Any:
         """Inputs of many rows, collated."""
-        return torch.as_tensor(self.array[np.asarray(rows)])
+        if isinstance(self.arrays, Mapping):
+            return {name: values[rows] for name, values in self.arrays.items()}
+        return torch.as_tensor(self.arrays[np.asarray(rows)])
 
 
 class _AsLists:
@@ -149,4 +153,6 @@ def _as_is(batch: Any) -> Any:
 def _deliver(inputs: Any, device: torch.device) -> Any:
     if isinstance(inputs, Mapping):
         return {name: _deliver(values, device) for name, values in inputs.items()}
+    if isinstance(inputs, list | tuple):
+        return tuple(_deliver(values, device) for values in inputs)
     return inputs.to(device, non_blocking=True)

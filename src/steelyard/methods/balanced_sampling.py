@@ -17,7 +17,7 @@ def balanced_sampling(_task: TaskView) -> Stages:
         _task: not looked at; the sampler is given the training labels.
 
     Reference:
-        Classical; as class-balanced sampling in Kang, Xie, Rohrbach, Yan, Gordo, Feng, Kalantidis: Decoupling representation and
+        Classical; class-balanced sampling in Kang, Xie, Rohrbach, Yan, Gordo, Feng, Kalantidis: Decoupling representation and
         classifier for long-tailed recognition, ICLR 2020.
 
     Departures:

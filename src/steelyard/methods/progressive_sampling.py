@@ -11,8 +11,7 @@ def progressive_sampling(_task: TaskView) -> Stages:
     """Draw the data as they are at first and every class equally often at last.
 
     Formula:
-        class c is drawn with probability `(1 - t) * n_c / N + t / C`, t growing from 0 in the first epoch to 1 in the last;
-        plain cross-entropy.
+        class c is drawn with probability `(1 - t) * n_c / N + t / C`, t = epoch / epochs; plain cross-entropy.
 
     Args:
         _task: not looked at; the sampler is given the training labels.

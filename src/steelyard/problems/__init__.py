@@ -1,1 +1,10 @@
-"""."""
+"""Problems: named benchmarks, one a file, and anything that a user has, by path or in memory.
+
+A problem is a function returning a task; `load` makes one of whatever it is given.
+"""
+
+from steelyard.problems._catalogue import About, catalogue
+from steelyard.problems._load import assemble, fingerprint, load
+from steelyard.problems._settings import ProblemSettings
+
+__all__ = ["About", "ProblemSettings", "assemble", "catalogue", "fingerprint", "load"]

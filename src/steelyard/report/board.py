@@ -140,7 +140,8 @@ def board(leaderboard: Json, epoch: str) -> Board:
     """
     rows = rows_of(leaderboard)
     metric = metric_of(str(leaderboard.get("metric") or "balanced_accuracy"))
-    present = {name for row in rows for name in mapping(row.get(EPOCHS[epoch]))}
+    given = {name for row in rows for name in mapping(row.get(EPOCHS[epoch]))}
+    present = {name for name in given if any(estimate(row, name, epoch).mean is not None for row in rows)}
     names = [name for name in METRICS if name in present] + sorted(present - set(METRICS))
     columns = [metric_of(name) for name in names if name != metric.name]
     order = ranked(rows, metric, epoch)

@@ -20,7 +20,10 @@ def payload(comparison: Comparison) -> Json:
     names, counts = comparison.class_names, comparison.counts
     members, labels, long_labels = aggregate.blocks_of(counts, names) if counts else ([], [], [])
     methods = []
-    looked = looks(comparison.methods, {str(m["name"]) for m in comparison.about["methods"] if m.get("control")})
+    shown = _shown(comparison)
+    # The methods drawn at first come first, so that no two of them share a colour.
+    order = [*shown, *(name for name in comparison.methods if name not in shown)]
+    looked = looks(order, {str(m["name"]) for m in comparison.about["methods"] if m.get("control")})
     for about in comparison.about["methods"]:
         name = str(about["name"])
         runs = comparison.of(name)
@@ -35,18 +38,18 @@ def payload(comparison: Comparison) -> Json:
         entry["confusion"] = aggregate.confusion(runs, members, len(counts)) if members else None
         entry["reliability"] = aggregate.reliability(runs)
         methods.append(entry)
-    shown = _metrics(comparison)
+    metrics = _metrics(comparison)
     return {
         "classes": names,
         "counts": counts,
         "test": _counts(comparison, "test"),
         "groups": {name: _indices(comparison.about["groups"].get(name), len(counts)) for name in ("many", "medium", "few")},
         "methods": methods,
-        "shown": _shown(comparison),
+        "shown": shown,
         "epoch": epoch_of(comparison) if epoch_of(comparison) in epochs_of(comparison.leaderboard) else "last",
         "metric": str(comparison.leaderboard.get("metric") or "balanced_accuracy"),
-        "metrics": {name: {"label": metric_of(name).label, "scale": 100 if metric_of(name).percent else 1} for name in shown},
-        "board": _board(comparison, shown),
+        "metrics": {name: {"label": metric_of(name).label, "scale": 100 if metric_of(name).percent else 1} for name in metrics},
+        "board": _board(comparison, metrics),
         "cost": {str(row["method"]): number(row.get("cost_ratio")) for row in rows_of(comparison.leaderboard)},
         "confusion": {"labels": labels, "long": long_labels, "blocks": len(labels) != len(names)},
     }

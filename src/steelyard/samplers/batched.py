@@ -16,6 +16,7 @@ class Batched:
 
     An iteration is one epoch and goes on where the last one stopped. Nothing passes through Python lists, so this is many
     times faster than the loader's own grouping of ints; a data set with `__getitems__` gets each index tensor as it is.
+    Worker processes of a loader fetch ahead, so `state_dict` then counts batches that were asked for, not yet received.
 
     Args:
         sampler: which rows; its own position is left alone.
@@ -26,8 +27,8 @@ class Batched:
         ArgumentError: size < 1, or no batch left with drop_last.
 
     Example:
-        >>> from steelyard.core.sampler import ShuffledSampler
-        >>> batches = Batched(ShuffledSampler(Tensor([0, 0, 1, 1, 1])), 2)
+        >>> from steelyard.samplers import BalancedSampler
+        >>> batches = Batched(BalancedSampler([0, 0, 1, 1, 1]), 2)
         >>> [len(index) for index in batches], len(batches)
         ([2, 2, 1], 3)
     """
@@ -40,11 +41,15 @@ class Batched:
         self.sampler, self.size, self.drop_last = sampler, size, drop_last
         self._epoch = 0
         self._position = 0
+        self._restored = False
 
     def __len__(self) -> int:
         return len(self.sampler) // self.size if self.drop_last else -(-len(self.sampler) // self.size)
 
     def __iter__(self) -> Iterator[Tensor]:
+        if self._position >= len(self) and not self._restored:  # every batch was taken, but not the end
+            self._epoch, self._position = self._epoch + 1, 0
+        self._restored = False
         clock = Clock(epoch=self._epoch, position=self._position, batches=len(self))
         for index in self.sampler.batches(self.size, clock):
             if self._position >= len(self):
@@ -60,3 +65,4 @@ class Batched:
     def load_state_dict(self, state: dict[str, int]) -> None:
         """Continue iteration where `state_dict` was taken."""
         self._epoch, self._position = state["epoch"], state["position"]
+        self._restored = True

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from steelyard.core.task import Source
@@ -42,7 +41,7 @@ class TableTask(ModelledTask):
         DataError: missing or infinite values, or columns that cannot be used.
 
     Example:
-        >>> import pandas as pd
+        >>> import pandas as pd, torch
         >>> frame = pd.DataFrame({"age": [20, 30, 40, 50], "city": ["a", "b", "a", "a"]})
         >>> task = TableTask("people", ["no", "yes"], {"train": frame}, {"train": torch.tensor([0, 1, 0, 0])})
         >>> task.features, sorted(task.splits["train"].inputs)
@@ -99,5 +98,3 @@ class TableTask(ModelledTask):
 def _bytes(inputs: Tensor | Mapping[str, Tensor]) -> int:
     values = [inputs] if isinstance(inputs, Tensor) else list(inputs.values())
     return sum(value.nbytes for value in values)
-
-

@@ -17,7 +17,13 @@ const short = (text, most = 18) => esc(text.length > most ? text.slice(0, most -
 const percent = (x, digits = 1) => (x === null || x === undefined ? "–" : (100 * x).toFixed(digits) + " %");
 const count = (n) => n.toLocaleString("en");
 const colour = (method) => (dark() ? method.dark : method.light);
-const strength = (method) => (method.control ? 0.62 : 1);
+const strength = (method) => (method.control ? 0.66 : 1);
+function see(hex, alpha) {
+  const n = parseInt(hex.slice(1), 16);
+  return `rgba(${n >> 16},${(n >> 8) & 255},${n & 255},${alpha})`;
+}
+// The colour of a line: lighter for controls. (An opacity of the whole trace would tint its box on some screens.)
+const ink = (method) => see(colour(method), strength(method));
 
 function theme() {
   const css = getComputedStyle(document.documentElement);

@@ -10,10 +10,10 @@ function heat(side) {
   const at = labels.map((_, i) => i);
   const numbers = n <= 14 && byId(`confusion-${side}`).clientWidth / n > 30;
   const ticks = n <= 24 ? at : at.filter((i) => i % Math.ceil(n / 12) === 0);
-  const axis = { tickvals: ticks, ticktext: ticks.map((i) => short(labels[i], 12)), showgrid: false, ticks: "" };
+  const axis = { tickvals: ticks, ticktext: ticks.map((i) => short(labels[i], n <= 4 ? 20 : 12)), showgrid: false, ticks: "" };
   const trace = { type: "heatmap", x: at, y: at, z, zmin: 0, zmax: 100, hovertext: text, hoverinfo: "text", colorscale: [[0, t.card], [1, t.heat]], showscale: !numbers, xgap: n <= 24 ? 1 : 0, ygap: n <= 24 ? 1 : 0, colorbar: { thickness: 10, outlinewidth: 0, ticksuffix: " %", len: 0.6 } };
   const strong = dark() ? "#10161c" : "#ffffff";
-  const annotations = numbers ? z.flatMap((row, i) => row.flatMap((v, j) => (v === null || v < 0.5 ? [] : [{ x: j, y: i, text: v.toFixed(0), showarrow: false, font: { size: 11.5, color: v > 52 ? strong : t.ink } }]))) : [];
+  const annotations = numbers ? z.flatMap((row, i) => row.flatMap((v, j) => (v === null || v < 0.5 ? [] : [{ x: j, y: i, text: v.toFixed(n <= 5 ? 1 : 0), showarrow: false, font: { size: 11.5, color: v > 52 ? strong : t.ink } }]))) : [];
   const what = blocks ? "block of classes (rows of its largest)" : "class";
   return { traces: [trace], frame: { annotations, xaxis: { ...axis, title: "predicted " + what, tickangle: n > 6 ? -40 : 0, range: [-0.5, n - 0.5] }, yaxis: { ...axis, title: "true " + what, range: [n - 0.5, -0.5] }, margin: { l: 60, r: 10, t: 8, b: 60 } } };
 }
@@ -36,7 +36,7 @@ plot("reliability", () => {
   const honest = { type: "scatter", mode: "lines", x: [0, 100], y: [0, 100], line: { color: t.soft, width: 1, dash: "dot" }, hoverinfo: "skip" };
   const traces = visible().filter((m) => m.reliability).map((m) => {
     const { confidence, accuracy, share } = m.reliability;
-    return { type: "scatter", mode: "lines+markers", x: confidence.map((v) => 100 * v), y: accuracy.map((v) => 100 * v), line: { color: colour(m), width: 1.8, dash: m.dash }, opacity: strength(m), marker: { color: colour(m), symbol: m.symbol, opacity: 0.85, size: share.map((v) => 4 + 22 * Math.sqrt(v)), line: { width: 0 } }, text: confidence.map((v, i) => `<b>${esc(m.name)}</b><br>mean confidence ${percent(v)}<br>right ${percent(accuracy[i])}<br>${percent(share[i])} of the rows`), hoverinfo: "text" };
+    return { type: "scatter", mode: "lines+markers", x: confidence.map((v) => 100 * v), y: accuracy.map((v) => 100 * v), line: { color: ink(m), width: 1.8, dash: m.dash }, marker: { color: ink(m), symbol: m.symbol, opacity: 0.85, size: share.map((v) => 4 + 22 * Math.sqrt(v)), line: { width: 0 } }, text: confidence.map((v, i) => `<b>${esc(m.name)}</b><br>mean confidence ${percent(v)}<br>right ${percent(accuracy[i])}<br>${percent(share[i])} of the rows`), hoverinfo: "text" };
   });
   const least = Math.min(100 / Math.max(2, DATA.counts.length), ...METHODS.flatMap((m) => (m.reliability ? m.reliability.confidence.map((v) => 100 * v) : [])));
   return { traces: [honest, ...traces], frame: { xaxis: { title: "confidence, %", range: [Math.max(-3, Math.min(least, 50) - 4), 103] }, yaxis: { title: "right, %", range: [-3, 103] } } };

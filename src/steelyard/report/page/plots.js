@@ -26,7 +26,7 @@ plot("sizes", () => {
   });
   // A bar with a base is drawn from it by its length.
   for (const trace of traces) { trace.y = trace.y.map((y) => y - 0.4); }
-  const x = { title: few ? "" : "classes, largest first", tickvals: few ? bySize.map((_, i) => i) : undefined, ticktext: bySize.map((c) => short(DATA.classes[c], 12)), showgrid: false };
+  const x = { title: few ? "" : "classes, largest first", tickvals: few ? bySize.map((_, i) => i) : undefined, ticktext: bySize.map((c) => short(DATA.classes[c], bySize.length <= 4 ? 22 : 12)), showgrid: false };
   if (!few) { delete x.tickvals; delete x.ticktext; }
   const low = DATA.counts.some((n) => n < 1) ? 0.4 : 0.7;
   return { traces, frame: { barmode: "overlay", bargap: bySize.length > 200 ? 0 : 0.14, xaxis: x, yaxis: { ...logAxis(DATA.counts), title: "training rows", range: [Math.log10(low), Math.log10(Math.max(...DATA.counts) * 1.15)] }, showlegend: true, legend: { orientation: "h", y: 1.02, yanchor: "bottom", x: 1, xanchor: "right" }, margin: { l: 56, r: 14, t: 26, b: 46 } } };
@@ -34,20 +34,23 @@ plot("sizes", () => {
 
 plot("groups", () => {
   const board = DATA.board[state.epoch] ?? {};
-  const bars = [["balanced_accuracy", "All classes<br>(balanced accuracy)"], ...GROUPS.map(([g, label]) => [g + "_recall", `${label}<br>(${DATA.groups[g].length} class${DATA.groups[g].length === 1 ? "" : "es"})`])].filter(([name]) => board[name]);
+  const roomy = byId("groups").clientWidth > 560;
+  const sized = (g) => `${DATA.groups[g].length} class${DATA.groups[g].length === 1 ? "" : "es"}`;
+  const groups = GROUPS.filter(([g]) => DATA.groups[g].length && board[g + "_recall"]).map(([g, label]) => [g + "_recall", label, sized(g)]);
+  const bars = [...(board.balanced_accuracy ? [["balanced_accuracy", "All classes", "balanced accuracy"]] : []), ...groups];
   const traces = visible().map((m) => {
     const values = bars.map(([name]) => board[name][m.name] ?? [null, null, null]);
     const scaled = values.map(([v]) => (v === null ? null : 100 * v));
     const gap = (from, to) => (from === null || to === null || from === undefined ? 0 : 100 * (to - from));
     return {
       type: "bar", name: esc(m.name), x: bars.map((_, i) => i), y: scaled, textposition: "none",
-      hovertext: values.map(([v, lo, hi], i) => `<b>${esc(m.name)}</b><br>${bars[i][1].replace("<br>", " ")}: ${percent(v)}` + (lo === null ? "" : `<br>95 % interval ${percent(lo)} to ${percent(hi)}`)),
+      hovertext: values.map(([v, lo, hi], i) => `<b>${esc(m.name)}</b><br>${bars[i][1]} (${bars[i][2]}): ${percent(v)}` + (lo === null ? "" : `<br>95 % interval ${percent(lo)} to ${percent(hi)}`)),
       hoverinfo: "text",
       error_y: { type: "data", symmetric: false, array: values.map(([v, , hi]) => gap(v, hi)), arrayminus: values.map(([v, lo]) => gap(lo, v)), thickness: 1.2, width: 2.5, color: theme().soft, visible: values.some(([, lo]) => lo !== null) },
       marker: { color: colour(m), opacity: m.control ? 0.62 : 1, line: { width: m.control ? 1 : 0, color: colour(m) }, pattern: m.control ? { shape: "/", size: 6, solidity: 0.28, fillmode: "overlay", fgcolor: theme().card, fgopacity: 0.9 } : { shape: "" } },
     };
   });
-  return { traces, frame: { barmode: "group", bargap: 0.18, bargroupgap: 0.06, xaxis: { tickvals: bars.map((_, i) => i), ticktext: bars.map(([, label]) => label), showgrid: false, range: [-0.5, bars.length - 0.5] }, yaxis: { title: "recall, %", rangemode: "tozero" } } };
+  return { traces, frame: { barmode: "group", bargap: 0.18, bargroupgap: 0.06, xaxis: { tickvals: bars.map((_, i) => i), ticktext: bars.map(([, label, more]) => (roomy ? `${label}<br>(${more})` : label)), tickangle: 0, showgrid: false, range: [-0.5, bars.length - 0.5] }, yaxis: { title: "recall, %", rangemode: "tozero" } } };
 }, ["methods", "epoch"]);
 
 plot("recall", () => {
@@ -59,8 +62,8 @@ plot("recall", () => {
     const [x, y] = m.trend[kind];
     const scaled = (list) => list.map((v) => (v === null ? null : 100 * v));
     return [
-      { type: "scatter", mode: "lines", x, y: scaled(y), line: { color: colour(m), width: m.control ? 1.7 : 2.2, dash: m.dash }, opacity: strength(m), hoverinfo: "skip", connectgaps: true },
-      { type: "scatter", mode: "markers", x: DATA.counts.map(place), y: scaled(values), text: values.map((v, c) => `<b>${esc(DATA.classes[c])}</b> · ${count(DATA.counts[c])} training rows · ${groupLabel(c)}<br>${esc(m.name)}: ${kind} ${percent(v)}`), hoverinfo: "text", marker: { color: colour(m), size: many ? 4 : 8, symbol: m.symbol + (m.control ? "-open" : ""), opacity: many ? 0.28 : strength(m), line: { width: m.control ? 1.4 : 0 } } },
+      { type: "scatter", mode: "lines", x, y: scaled(y), line: { color: ink(m), width: m.control ? 1.7 : 2.2, dash: m.dash }, hoverinfo: "skip", connectgaps: true },
+      { type: "scatter", mode: "markers", x: DATA.counts.map(place), y: scaled(values), text: values.map((v, c) => `<b>${esc(DATA.classes[c])}</b> · ${count(DATA.counts[c])} training rows · ${groupLabel(c)}<br>${esc(m.name)}: ${kind} ${percent(v)}`), hoverinfo: "text", marker: { color: colour(m), size: many ? 3.5 : 8, symbol: m.symbol + (m.control && !many ? "-open" : ""), opacity: many ? 0.28 : strength(m), line: { width: m.control && !many ? 1.4 : 0 } } },
     ];
   });
   const low = Math.min(...DATA.counts.map(place)), high = Math.max(...DATA.counts, 1), pad = (high / low) ** 0.03 * 1.05;
@@ -108,10 +111,6 @@ plot("cost", () => {
 }, ["methods", "epoch"]);
 byId("cost-metric")?.addEventListener("change", () => draw("epoch"));
 
-function see(hex, alpha) {
-  const n = parseInt(hex.slice(1), 16);
-  return `rgba(${n >> 16},${(n >> 8) & 255},${n & 255},${alpha})`;
-}
 plot("curves", () => {
   const panels = [["train_loss", "training loss", 1, "y"], ["valid_balanced_accuracy", "validation balanced acc., %", 100, "y2"], ["valid_loss", "validation loss", 1, "y2"]];
   const has = (key) => METHODS.some((m) => m.curves[key]);
@@ -123,7 +122,7 @@ plot("curves", () => {
     const scaled = (list) => list.map((v) => (v === null ? null : scale * v));
     const stage = (epoch) => (m.curves.stages.length > 1 ? ` · stage ${esc(m.curves.stages.filter(([start]) => start <= epoch).at(-1)[1])}` : "");
     const unit = scale === 100 ? " %" : "", digits = scale === 100 ? 1 : 3;
-    const line = { type: "scatter", mode: x.length > 1 ? "lines" : "markers", x, y: scaled(curve.mean), yaxis: axis, line: { color: colour(m), width: 2, dash: m.dash }, marker: { color: colour(m) }, opacity: m.control ? 0.75 : 1, text: curve.mean.map((v, i) => `<b>${esc(m.name)}</b><br>epoch ${i + 1}${stage(i + 1)}<br>${label.replace(", %", "")} ${v === null ? "–" : (scale * v).toFixed(digits) + unit}`), hoverinfo: "text" };
+    const line = { type: "scatter", mode: x.length > 1 ? "lines" : "markers", x, y: scaled(curve.mean), yaxis: axis, line: { color: ink(m), width: 2, dash: m.dash }, marker: { color: colour(m) }, text: curve.mean.map((v, i) => `<b>${esc(m.name)}</b><br>epoch ${i + 1}${stage(i + 1)}<br>${label.replace(", %", "")} ${v === null ? "–" : (scale * v).toFixed(digits) + unit}`), hoverinfo: "text" };
     if (!curve.low || x.length < 2) return [line];
     const kept = x.map((_, i) => i).filter((i) => curve.low[i] !== null && curve.high[i] !== null);
     const edge = [...kept, ...kept.slice().reverse()];
