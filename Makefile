@@ -13,7 +13,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 PIP_ARGS ?=
 # Not compiling at install time halves it; what is really imported is compiled at first use.
-PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile -c constraints.txt $(PIP_ARGS)
+PIP := $(BIN)/python -m pip install --quiet --quiet --disable-pip-version-check --no-compile -c constraints.txt $(PIP_ARGS)
 
 DEMO_METHODS ?= ce,drw,la,balanced-softmax,focal,ldam-drw,mixup-bs,posthoc-la
 ifdef SMALL
@@ -22,7 +22,7 @@ DEMO_EPOCHS ?= 3
 DEMO_OUT ?= runs/demo-small
 else
 DEMO_SEEDS ?= 3
-DEMO_EPOCHS ?= 30
+DEMO_EPOCHS ?= 60
 DEMO_OUT ?= runs/demo
 endif
 DEMO_ARGS ?=
@@ -45,7 +45,7 @@ help:
 	@echo "make clean     remove the environment and everything built"
 
 demo: $(VENV)/.base
-	$(BIN)/steelyard compare digits --factor 50 --methods $(DEMO_METHODS) \
+	$(BIN)/steelyard compare digits --factor 50 --regime digits --methods $(DEMO_METHODS) \
 		--seeds $(DEMO_SEEDS) --epochs $(DEMO_EPOCHS) --out $(DEMO_OUT) $(DEMO_ARGS)
 
 test: $(VENV)/.dev

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from steelyard.bench.plan import Comparison
     from steelyard.core.regime import Regime
     from steelyard.core.task import Task
+    from steelyard.problems import ProblemSettings
 
 CONTROLS = ("ce", "drw", "la", "balanced-softmax", "mixup-bs", "posthoc-la")
 DEFAULT_METHODS = (*CONTROLS, "focal", "ldam-drw")
@@ -54,6 +55,15 @@ def cli() -> None:
 @click.option("--controls", is_flag=True, help=f"Add the controls that are missing from --methods: {', '.join(CONTROLS)}.")
 @click.option("--factor", type=float, help="Make the training rows long-tailed: largest over smallest class, 1 or more.")
 @click.option("--profile", type=click.Choice(PROFILES), default="exp", show_default=True, help="Shape of the tail.")
+@click.option(
+    "--class-order", type=click.Choice(["index", "size"]), default="index", show_default=True,
+    help="Which class becomes the largest: the first, or the one with most rows.",
+)  # fmt: skip
+@click.option("--noise", type=float, default=0.0, show_default=True, help="Share of training labels to replace.")
+@click.option(
+    "--noise-kind", type=click.Choice(["symmetric", "asymmetric", "imbalance"]), default="symmetric", show_default=True,
+    help="How labels are replaced.",
+)  # fmt: skip
 @click.option("--seeds", default="3", show_default=True, metavar="N|LIST", help="How many seeds, or which: 3 is 0,1,2.")
 @click.option("--regime", default="auto", show_default=True, help="Training recipe by name; auto chooses one for the data.")
 @click.option("--epochs", type=int, help="Epochs, in place of the regime's.")
@@ -64,6 +74,8 @@ def cli() -> None:
 @click.option("--test", metavar="PATH", help="File with the test rows; otherwise a test split is cut from DATA.")
 @click.option("--drop", metavar="COLS", help="Columns to leave out, separated by commas.")
 @click.option("--missing", type=click.Choice(["error", "median"]), default="error", show_default=True, help="Missing values.")
+@click.option("--resize", type=int, help="Make images this many pixels wide and high.")
+@click.option("--max-rows", type=int, help="Use at most about this many training rows, for a quick look.")
 @click.option("--test-fraction", type=float, default=0.25, show_default=True, help="Of the rows, where a test split is cut.")
 @click.option("--valid-fraction", type=float, default=0.1, show_default=True, help="Of the training rows, for validation.")
 @click.option("--split-seed", type=int, default=0, show_default=True, help="Of the splits and the tail; not of the runs.")
@@ -110,7 +122,7 @@ def _prepare(data: str, options: dict[str, Any]) -> tuple[Task, str, Regime]:
     if name != "auto":
         resolve_regime(name, **changes)
     check_folder(options["out"] or Path("runs") / Path(data).stem)
-    task = load(data, **_problem(options))
+    task = load(data, _problem(options))
     name = USUAL_REGIMES[task.describe()["kind"]] if name == "auto" else name
     return task, name, resolve_regime(name, **changes)
 
@@ -126,11 +138,14 @@ def _methods(options: dict[str, Any]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(names))
 
 
-def _problem(options: dict[str, Any]) -> dict[str, Any]:
-    """Arguments of `problems.load`, as JSON scalars."""
-    keys = ("target", "task", "test", "factor", "profile", "missing", "test_fraction", "valid_fraction", "model")
-    problem = {key: options[key] for key in keys}
-    return problem | {"seed": options["split_seed"], "drop": options["drop"] or ""}
+def _problem(options: dict[str, Any]) -> ProblemSettings:
+    from steelyard.problems import ProblemSettings
+
+    keys = (
+        "target", "task", "test", "factor", "profile", "class_order", "noise", "noise_kind", "missing", "test_fraction",
+        "valid_fraction", "resize", "max_rows", "model",
+    )  # fmt: skip
+    return ProblemSettings(**{key: options[key] for key in keys}, seed=options["split_seed"], drop=options["drop"] or ())
 
 
 def _key_value(text: str) -> tuple[str, str]:
@@ -155,18 +170,16 @@ def _seeds(text: str) -> tuple[int, ...]:
 
 def _plan(data: str, options: dict[str, Any], regime_name: str, regime: Regime) -> Comparison:
     from steelyard.bench.plan import Comparison
-    from steelyard.data import fingerprint
+    from steelyard.problems import fingerprint
 
-    problem = _problem(options)
-    marks = [fingerprint(source) for source in (data, options["test"]) if source is not None]
     return Comparison(
         data=data,
         methods=_methods(options),
         regime=regime,
         regime_name=regime_name,
         seeds=_seeds(options["seeds"]),
-        problem=problem,
-        fingerprint="+".join(marks),
+        problem=_problem(options).to_json(),
+        fingerprint=fingerprint(data, options["test"]),
         metric=options["metric"],
         groups=options["groups"],
         device=options["device"],

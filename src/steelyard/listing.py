@@ -39,11 +39,11 @@ def method_pages(names: tuple[str, ...]) -> Iterator[RenderableType]:
 
 def datasets_table() -> Table:
     """Every built-in data set: name, summary, rows, classes, kind."""
-    from steelyard.problems import describe_problems
+    from steelyard.problems import catalogue
 
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), show_edge=False)
     for column in ("name", "what it is", "rows", "classes", "kind"):
         table.add_column(column, justify="right" if column in ("rows", "classes") else "left")
-    for info in describe_problems():
+    for info in catalogue():
         table.add_row(info.name, escape(info.summary), f"{info.rows:,}", str(info.classes), info.kind)
     return table

@@ -62,11 +62,11 @@ def test_commands_exist(page: str, command: str) -> None:
     """Command and options are known to the command line, and methods that are named exist."""
     import click
 
-    from steelyard.cli import app
+    from steelyard.cli import cli
     from steelyard.settings import resolve_method, split_list
 
     words = [word for word in shlex.split(command)[1:] if not word.startswith("<")]
-    here: click.Command = app
+    here: click.Command = cli
     while isinstance(here, click.Group) and words and not words[0].startswith("-"):
         assert words[0] in here.commands, f"{page}: no command {words[0]}"
         here = here.commands[words.pop(0)]
@@ -81,7 +81,8 @@ def test_commands_exist(page: str, command: str) -> None:
 
 def test_every_page_is_in_the_navigation() -> None:
     listed = set(re.findall(r"[\w/-]+\.md", (REPO / "mkdocs.yml").read_text()))
-    assert {page.relative_to(REPO / "docs").as_posix() for page in PAGES if page.is_relative_to(REPO / "docs")} == listed
+    there = {page.relative_to(REPO / "docs").as_posix() for page in PAGES if page.is_relative_to(REPO / "docs")}
+    assert there == listed, f"not listed: {there - listed}; not there: {listed - there}"
 
 
 def test_readme_says_the_two_commands() -> None:

@@ -60,12 +60,14 @@ def defines_something(tree: ast.Module) -> bool:
 def test_files_are_small(repo: Path) -> None:
     files = [path for folder in ("src", "tests", "benchmarks") for path in (repo / folder).rglob("*.py")]
     sizes = {path.relative_to(repo).as_posix(): len(path.read_text().splitlines()) for path in files}
-    assert not {name: size for name, size in sizes.items() if size > FILE_LINES}
+    large = {name: size for name, size in sizes.items() if size > FILE_LINES}
+    assert not large, f"more than {FILE_LINES} lines: {large}"
 
 
 def test_functions_are_short(repo: Path) -> None:
     sizes = {f"{name}:{found.name}": code_lines(found) for name, tree in parsed(repo) for found in functions(tree)}
-    assert not {name: size for name, size in sizes.items() if size > FUNCTION_LINES}
+    long = {name: size for name, size in sizes.items() if size > FUNCTION_LINES}
+    assert not long, f"more than {FUNCTION_LINES} lines: {long}"
 
 
 def test_constructors_have_few_parameters(repo: Path) -> None:
@@ -79,12 +81,12 @@ def test_constructors_have_few_parameters(repo: Path) -> None:
                     given = len(method.args.posonlyargs + method.args.args + method.args.kwonlyargs) - 1
                     if given > CONSTRUCTOR_PARAMETERS and f"{name}.{node.name}" not in MANY_PARAMETERS:
                         wrong[f"{name}.{node.name}"] = given
-    assert not wrong
+    assert not wrong, f"more than {CONSTRUCTOR_PARAMETERS}: {wrong}"
 
 
 def test_public_modules_have_a_docstring(repo: Path) -> None:
     bare = [name for name, tree in parsed(repo) if is_public(name) and len(ast.get_docstring(tree) or "") < 10]
-    assert not bare, "say in a sentence what the module is for"
+    assert not bare, f"say in a sentence what the module is for: {bare}"
 
 
 def imported_by_tests(repo: Path) -> set[str]:
@@ -112,7 +114,7 @@ def test_every_module_has_a_test(repo: Path) -> None:
         mirror = repo / "tests" / "unit" / room / f"test_{file.lstrip('_')}.py"
         if not mirror.is_file() and not (law and (repo / law).is_file()):
             untested.append(name)
-    assert not untested, "these want tests/unit/<room>/test_<file>.py"
+    assert not untested, f"these want tests/unit/<room>/test_<file>.py: {untested}"
 
 
 def test_exceptions_are_still_needed(repo: Path) -> None:
@@ -130,7 +132,7 @@ def test_a_method_is_one_generator_named_like_its_file(repo: Path) -> None:
         methods = [node for node in public if any(isinstance(inner, ast.Yield | ast.YieldFrom) for inner in ast.walk(node))]
         if [node.name for node in methods] != [path.stem]:
             wrong.append(path.name)
-    assert not wrong, "methods/NAME.py holds one public generator function, NAME"
+    assert not wrong, f"methods/NAME.py holds one public generator function, NAME: {wrong}"
 
 
 def test_a_regime_is_one_function_named_like_its_file(repo: Path) -> None:
@@ -139,7 +141,7 @@ def test_a_regime_is_one_function_named_like_its_file(repo: Path) -> None:
         public = [node.name for node in ast.parse(path.read_text()).body if isinstance(node, ast.FunctionDef) and node.name[0] != "_"]
         if public != [path.stem]:
             wrong.append(path.name)
-    assert not wrong, "regimes/NAME.py holds one public function, NAME"
+    assert not wrong, f"regimes/NAME.py holds one public function, NAME: {wrong}"
 
 
 def test_nothing_asks_for_attributes(repo: Path) -> None:
@@ -149,4 +151,4 @@ def test_nothing_asks_for_attributes(repo: Path) -> None:
         for name, tree in parsed(repo)
         if any(isinstance(node, ast.Call) and getattr(node.func, "id", "") == "hasattr" for node in ast.walk(tree))
     ]
-    assert not asking
+    assert not asking, f"use a type or a protocol instead: {asking}"

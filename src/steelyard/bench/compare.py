@@ -11,15 +11,13 @@ from dataclasses import dataclass
 from statistics import median
 from typing import Any
 
+from steelyard.bench.words import FIELD, notes, verdict
 from steelyard.core.errors import ArgumentError, UnknownName
-from steelyard.metrics.paired import RANK_TEST_PAIRS, PairedDifference, holm, paired_test, smallest_p, t_interval
+from steelyard.metrics.paired import PairedDifference, holm, paired_test, t_interval
 from steelyard.metrics.proportion import worst_recall_null
 from steelyard.metrics.scores import LOWER_IS_BETTER, METRICS
 
 Record = Mapping[str, Any]
-SIGNIFICANT = 0.05
-FIELD = {"last": "metrics", "best_valid": "selected_metrics"}
-"""Where a record holds the numbers of the epoch that is judged."""
 
 
 def leaderboard(
@@ -53,9 +51,9 @@ def leaderboard(
         level: of the intervals, between 0 and 1.
 
     Returns:
-        `metric`, `select`, `level`, `groups_rule`, `reference`, `seeds`, `verdict` (a few plain sentences), `notes`, `level_with_best`
-        (methods whose paired difference to the best includes 0), `worst_recall_null`, and `rows`, best first: `method`,
-        `summary`, `control`, `rank`, `n_seeds`, `seeds`, `metrics` and `selected_metrics` (`mean`, `low`, `high`, `values`),
+        `metric`, `select`, `level`, `groups_rule`, `reference`, `seeds`, `verdict` (a few plain sentences), `notes`,
+        `near_best` (methods whose paired difference to the best includes 0), `worst_recall_null`, and `rows`, best first:
+        `method`, `summary`, `control`, `rank`, `n_seeds`, `seeds`, `metrics` and `selected_metrics` (`mean`, `low`, `high`, `values`),
         `cost_ratio` (median seconds a step over the reference's), `seconds_mean`, `peak_memory_mb`, `worst_recall_null`,
         `versus_best` and `versus_ce` (None for the reference itself or without it; by metric: `difference`, `low`, `high`, `p`,
         `p_holm`, `test`, `p_t`, `n`).
@@ -101,11 +99,12 @@ def leaderboard(
         "reference": reference,
         "seeds": planned,
         "rows": rows,
-        "level_with_best": near,
+        "near_best": near,
         "worst_recall_null": best["worst_recall_null"] if best is not None else None,
     }
-    board["verdict"] = _verdict(board, table, best)
-    board["notes"] = _notes(board, table, list(about), best)
+    present = reference in table.cells
+    board["verdict"] = verdict(board, best, present)
+    board["notes"] = [*notes(board, best, present), *_missing(table, list(about), planned), *_shared_notes(table)]
     return board
 
 
@@ -132,7 +131,8 @@ class _Table:
         for record in records:
             column = cells.setdefault(str(record["method"]), {})
             if int(record["seed"]) in column:
-                raise ArgumentError("records", "one run for each method and seed", f"two of {record['method']} with seed {record['seed']}")
+                twice = f"two of {record['method']} with seed {record['seed']}"
+                raise ArgumentError("records", "one run for each method and seed", twice)
             column[int(record["seed"])] = record
         order = [name for name in planned if name in cells] + [name for name in cells if name not in planned]
         cells = {name: dict(sorted(cells[name].items())) for name in order}
@@ -279,22 +279,14 @@ def _may_equal_best(row: Mapping[str, Any]) -> bool:
     return bool(versus["low"] <= 0 <= versus["high"])
 
 
-def _verdict(board: Mapping[str, Any], table: _Table, best: Mapping[str, Any] | None) -> str:
-    from steelyard.bench.words import verdict
+def _shared_notes(table: _Table) -> list[str]:
+    """What every run's metrics say (classes without test rows, the positive class) holds for the whole table."""
+    each = [list(record.get("notes") or ()) for column in table.cells.values() for record in column.values()]
+    return [note for note in each[0] if all(note in other for other in each)]
 
-    return verdict(board, best, table.reference in table.cells)
 
-
-def _notes(board: Mapping[str, Any], table: _Table, planned: list[str], best: Mapping[str, Any] | None) -> list[str]:
-    from steelyard.bench.words import notes
-
-    shared = [set(record.get("notes") or ()) for column in table.cells.values() for record in column.values()]
-    first = next(iter(next(iter(table.cells.values())).values())).get("notes") or ()
-    # What every run's metrics say (classes without test rows, the positive class) holds for the whole table.
-    common = [note for note in first if all(note in one for one in shared)]
-    missing = [
-        f"{name} has no finished run with seed {', '.join(map(str, lacking))}"
-        for name in [*planned, *(n for n in table.methods if n not in planned)]
-        if (lacking := [seed for seed in board["seeds"] if seed not in table.cells.get(name, {})])
-    ]
-    return [*notes(board, best, table.reference in table.cells), *missing, *common]
+def _missing(table: _Table, planned: list[str], seeds: Sequence[int]) -> list[str]:
+    """A sentence for each method that lacks a seed."""
+    names = planned + [name for name in table.methods if name not in planned]
+    lacking = {name: [str(seed) for seed in seeds if seed not in table.cells.get(name, {})] for name in names}
+    return [f"{name} has no finished run with seed {', '.join(without)}" for name, without in lacking.items() if without]

@@ -118,9 +118,9 @@ def _execute(order: Order) -> dict[str, Any]:
 @lru_cache(maxsize=1)
 def _load(data: str, problem: str) -> Any:
     """The task of a comparison; a worker's runs share it."""
-    from steelyard.problems import load
+    from steelyard.problems import ProblemSettings, load
 
-    return load(data, **json.loads(problem))
+    return load(data, ProblemSettings(**json.loads(problem)))
 
 
 def _judge(task: Any, fitted: Any, order: Order) -> dict[str, Any]:

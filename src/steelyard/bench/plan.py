@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import platform
 import subprocess
 import sys
@@ -58,14 +59,14 @@ class Comparison:
 
     def runs(self) -> list[Run]:
         """Every run, all methods of the first seed first, so that an early look compares like with like."""
-        shared = {f"problem.{key}": value for key, value in self.problem.items() if value is not None}
+        shared = {f"problem.{key}": _scalar(value) for key, value in self.problem.items() if value is not None}
         shared |= {f"regime.{key}": _scalar(value) for key, value in self.regime.settings().items()}
         shared |= {"fingerprint": self.fingerprint, "device": self.device, "groups": self.groups}
         return [Run(self.data, method, self.regime_name, seed, shared) for seed in self.seeds for method in self.methods]
 
 
 def _scalar(value: Any) -> Any:
-    return ",".join(map(str, value)) if isinstance(value, list | tuple) else value
+    return json.dumps(value, sort_keys=True) if isinstance(value, list | tuple | dict) else value
 
 
 @cache

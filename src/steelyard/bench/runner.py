@@ -12,7 +12,7 @@ from typing import Any, Protocol
 
 from steelyard.bench.execute import Order, execute
 from steelyard.bench.listeners import read_beat
-from steelyard.bench.plan import Comparison, git_commit, versions
+from steelyard.bench.plan import REFERENCE, Comparison, git_commit, versions
 from steelyard.bench.pool import Outcome, run_jobs
 from steelyard.bench.records import Run, write_json
 from steelyard.bench.store import Store
@@ -100,11 +100,13 @@ def compare(plan: Comparison, out: Path, *, machine: Machine, display: Display, 
         display.begin(len(todo), len(runs) - len(todo))
         failures = _run_all(plan, todo, out, store, machine, display)
         store.close()
-        board = write_leaderboard(out, plan, failures)
+        board = write_leaderboard(out, plan, facts, failures)
     return Result(board, failures, out)
 
 
-def write_leaderboard(out: Path, plan: Comparison, failures: list[tuple[Run, str]]) -> dict[str, Any]:
+def write_leaderboard(
+    out: Path, plan: Comparison, facts: Mapping[str, Any], failures: list[tuple[Run, str]]
+) -> dict[str, Any]:
     """Analyse the finished runs of a plan and write `leaderboard.json`."""
     from steelyard.bench.compare import leaderboard
     from steelyard.bench.records import read_result
@@ -114,7 +116,17 @@ def write_leaderboard(out: Path, plan: Comparison, failures: list[tuple[Run, str
         path = out / "runs" / run.id / "result.json"
         if path.exists():
             records.append(read_result(path))
-    board = leaderboard(records, metric=plan.metric, select=plan.regime.select)
+    if not records:
+        return {"rows": [], "notes": []}
+    board = leaderboard(
+        records,
+        metric=plan.metric,
+        select=plan.regime.select,
+        methods=facts["methods"],
+        seeds=plan.seeds,
+        groups_rule=facts["groups"]["rule"],
+        reference=REFERENCE,
+    )
     board["notes"] += [f"{run.method}, seed {run.seed}, did not finish: {reason}" for run, reason in failures]
     write_json(out / "leaderboard.json", board)
     return board

@@ -21,7 +21,7 @@ MOST_CLASSES = 1 << 24
 
 
 def as_labels(targets: LabelsLike, argument: str = "targets") -> Tensor:
-    """Check class labels and return them as an integer tensor `[N]` on the CPU, in the type they came in where torch can count it.
+    """Check class labels and return them as an integer tensor `[N]` on the CPU, in their own type where torch can count it.
 
     Raises:
         ArgumentError: not one-dimensional, empty, not integers, negative, or far from 0..C-1.
@@ -85,7 +85,7 @@ def group_rows(labels: Tensor, num_classes: int | None = None) -> RowsByClass:
     """
     classes = int(labels.max()) + 1 if num_classes is None else num_classes
     counts = torch.zeros(classes, dtype=torch.int64)
-    for block in labels.split(BLOCK):
+    for block in torch.split(labels, BLOCK):
         counts += torch.bincount(block, minlength=classes)
     offsets = torch.cat([counts.new_zeros(1), counts.cumsum(0)])
     order = torch.empty(len(labels), dtype=torch.int32 if len(labels) < 2**31 else torch.int64)

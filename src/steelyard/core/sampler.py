@@ -79,7 +79,7 @@ class Sampler(ABC):
                 rest, pending, missing = rest[len(pending[-1]) :], [], size
             whole = len(rest) - len(rest) % size
             if whole:
-                yield from rest[:whole].split(size)
+                yield from torch.split(rest[:whole], size)
             if whole < len(rest):
                 pending.append(rest[whole:])
                 missing = size - len(pending[-1])
@@ -98,7 +98,7 @@ class Sampler(ABC):
             self._epoch, self._handed_out, start = self._epoch + 1, 0, 0
         self._restored = False
         for chunk in self.chunks(Clock(epoch=self._epoch), start):
-            for piece in chunk.split(PIECE):
+            for piece in torch.split(chunk, PIECE):
                 rows = piece.tolist()
                 self._handed_out += len(rows)
                 self._live = iter(rows)
@@ -147,4 +147,5 @@ class ShuffledSampler(Sampler):
 class SamplerFactory(Protocol):
     """Builds a sampler for the training labels; every sampler class is one."""
 
-    def __call__(self, targets: Tensor, *, seed: int, rank: int, world_size: int) -> Sampler: ...
+    def __call__(self, targets: Tensor, *, seed: int, rank: int, world_size: int) -> Sampler:
+        """A sampler of these rows for one process."""

@@ -1,1 +1,26 @@
-"""."""
+"""Data: readers, splits, profiles, noise, augmentation, and rows that live on the device or are streamed to it."""
+
+from steelyard.data.augment import augment
+from steelyard.data.fingerprint import fingerprint
+from steelyard.data.noise import label_noise
+from steelyard.data.profiles import imbalance_profile
+from steelyard.data.read import read_path
+from steelyard.data.resident import ResidentSource
+from steelyard.data.scale import is_resident
+from steelyard.data.splits import hold_out
+from steelyard.data.streamed import ArrayRows, StreamedSource
+from steelyard.data.subsample import subsample
+
+__all__ = [
+    "ArrayRows",
+    "ResidentSource",
+    "StreamedSource",
+    "augment",
+    "fingerprint",
+    "hold_out",
+    "imbalance_profile",
+    "is_resident",
+    "label_noise",
+    "read_path",
+    "subsample",
+]

@@ -108,7 +108,7 @@ class TableEncoder:
 
     def columns(self) -> list[str]:
         """Names of the columns that are used."""
-        return [column.name for column in (*self.numeric, *self.categorical)]
+        return [column.name for column in self.numeric] + [column.name for column in self.categorical]
 
     @property
     def cardinalities(self) -> tuple[int, ...]:
@@ -142,7 +142,8 @@ class TableEncoder:
         if not onehot:
             return {"numeric": numeric, "categorical": categories}
         wide = [
-            torch.nn.functional.one_hot(categories[:, k], known + 1)[:, 1:].float() for k, known in enumerate(self.cardinalities)
+            torch.nn.functional.one_hot(categories[:, k], known + 1)[:, 1:].float()
+            for k, known in enumerate(self.cardinalities)
         ]
         return torch.cat([numeric, *wide], dim=1)
 
@@ -163,6 +164,20 @@ def refuse_missing(frame: Frame, which: str) -> None:
         )
 
 
+def refuse_infinite(frame: Frame, which: str) -> None:
+    """Refuse infinite values, whatever is done about missing ones.
+
+    Raises:
+        DataError: names the first column with such values and how many there are.
+    """
+    for name in frame.columns:
+        column = frame[name]
+        if column.dtype.kind == "f":
+            infinite = int(np.isinf(column.to_numpy(dtype=np.float64, na_value=np.nan)).sum())
+            if infinite:
+                raise DataError(f"column '{name}' has {infinite} infinite values in the {which} rows: replace or remove them")
+
+
 def is_numeric(column: Any) -> bool:
     """Is this a column of numbers, truth values or dates, rather than of categories?
 
@@ -171,6 +186,8 @@ def is_numeric(column: Any) -> bool:
     """
     import pandas as pd
 
+    if isinstance(column.dtype, np.dtype) and column.dtype.kind in "biufmM":
+        return True
     kinds = pd.api.types
     if isinstance(column.dtype, pd.CategoricalDtype):
         return False
@@ -182,11 +199,13 @@ def is_numeric(column: Any) -> bool:
         return True
     inferred = kinds.infer_dtype(column, skipna=True)
     if inferred in ("string", "boolean", "empty", "mixed-integer"):
-        return inferred == "boolean"
+        return bool(inferred == "boolean")
     if inferred in ("floating", "integer", "decimal", "mixed-integer-float", "date", "datetime", "datetime64"):
         return True
     example = type(column.dropna().iloc[0]).__name__
-    raise DataError(f"column '{column.name}' holds {example} values, which are neither numbers nor categories: leave it out with drop")
+    raise DataError(
+        f"column '{column.name}' holds {example} values, which are neither numbers nor categories: leave it out with drop"
+    )
 
 
 def as_numbers(column: Any, name: str) -> np.ndarray:
@@ -198,7 +217,7 @@ def as_numbers(column: Any, name: str) -> np.ndarray:
     import pandas as pd
 
     try:
-        if pd.api.types.infer_dtype(column, skipna=True) in ("date", "datetime"):
+        if column.dtype == object and pd.api.types.infer_dtype(column, skipna=True) in ("date", "datetime"):
             column = pd.to_datetime(column)
         if isinstance(column.dtype, pd.DatetimeTZDtype):
             column = column.dt.tz_convert(None)

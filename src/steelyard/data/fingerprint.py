@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from torch import Tensor
 from torch.utils.data import Dataset, TensorDataset
 
@@ -92,6 +91,3 @@ def _add_array(digest: Any, values: np.ndarray) -> None:
         digest.update(repr(values.tolist()).encode())
     else:
         digest.update(np.ascontiguousarray(values).data.cast("B") if values.size else b"")
-
-
-

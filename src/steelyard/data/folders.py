@@ -10,7 +10,7 @@ import numpy as np
 from steelyard.core.errors import DataError
 from steelyard.data.encoded import ImageFiles
 from steelyard.data.files import IMAGE_SUFFIXES, list_folder
-from steelyard.data.raw import SPLIT_NAMES, Part, Raw
+from steelyard.data.raw import SPLIT_NAMES, SPLITS, Part, Raw
 
 
 def read_image_folder(folder: Path) -> Raw:
@@ -20,12 +20,14 @@ def read_image_folder(folder: Path) -> Raw:
         DataError: no class folders, a class without images, a file that is not an image, or an empty one.
     """
     entries = list_folder(folder)
-    splits = {SPLIT_NAMES[entry.name.lower()]: entry for entry in entries if entry.is_dir() and entry.name.lower() in SPLIT_NAMES}
+    splits = {
+        SPLIT_NAMES[entry.name.lower()]: entry for entry in entries if entry.is_dir() and entry.name.lower() in SPLIT_NAMES
+    }
     if "train" in splits:
         others = [entry.name for entry in entries if entry.is_dir() and entry not in splits.values()]
         if others:
             raise DataError(f"{folder} has both train/ and other folders ({', '.join(others[:5])}): move them out")
-        parts = {split: _read_classes(splits[split]) for split in ("train", "valid", "test") if split in splits}
+        parts = {split: _read_classes(splits[split]) for split in SPLITS if split in splits}
     else:
         parts = {"train": _read_classes(folder)}
     return Raw(folder.name or str(folder), "images", parts, target=f"the class folders of {folder}")

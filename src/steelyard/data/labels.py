@@ -122,8 +122,8 @@ def _refuse_measurement(values: np.ndarray, target: str) -> None:
     distinct = len(np.unique(values)) if values.dtype.kind in "iufb" else len(set(values.tolist()))
     if values.dtype.kind == "f" and distinct > CONTINUOUS_VALUES and bool((values != np.floor(values)).any()):
         raise DataError(
-            f"{target} looks like a measurement ({distinct} different values, with fractions): choose a column of classes, or cut it "
-            "into classes first"
+            f"{target} looks like a measurement ({distinct} different values, with fractions): choose a column of classes, "
+            "or cut it into classes first"
         )
     if distinct > max(2, len(values) // 2):
         raise DataError(

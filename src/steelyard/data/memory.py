@@ -44,7 +44,9 @@ def read_memory(data: Any, target: str | None = None) -> Raw:
             raise ArgumentError("data", "a mapping with 'train'", f"the keys {list(data)}")
     else:
         given = {"train": data}
-    parts = {split: _part(value, target, "the data" if len(given) == 1 else f"the {split} data") for split, value in given.items()}
+    parts = {
+        split: _part(value, target, "the data" if len(given) == 1 else f"the {split} data") for split, value in given.items()
+    }
     kinds = {split: kind_of(part.inputs) for split, part in parts.items()}
     if len(set(kinds.values())) > 1:
         raise ArgumentError("data", "splits of one kind", ", ".join(f"{split}: {kind}" for split, kind in kinds.items()))
@@ -162,16 +164,19 @@ def dataset_labels(dataset: Dataset[Any]) -> np.ndarray:
         DataError: it has no length, or its rows no label.
     """
     if isinstance(dataset, IterableDataset) or not hasattr(dataset, "__len__"):
-        raise DataError("a torch dataset must have a length and rows by number (map-style), as classes are counted and re-sampled")
+        raise DataError(
+            "a torch dataset must have a length and rows by number (map-style), as classes are counted and re-sampled"
+        )
     if isinstance(dataset, Subset):
-        return dataset_labels(dataset.dataset)[np.asarray(dataset.indices)]
+        labels: np.ndarray = dataset_labels(dataset.dataset)[np.asarray(dataset.indices)]
+        return labels
     if isinstance(dataset, TensorDataset):
         return as_labels(dataset.tensors[1])
     for name in LABEL_ATTRIBUTES:
         held = getattr(dataset, name, None)
         if held is not None and not callable(held) and len(held) == len(dataset):
             return as_labels(held)
-    labels = []
+    read = []
     for row in range(len(dataset)):
         item = dataset[row]
         if not isinstance(item, tuple | list) or len(item) < 2:
@@ -179,5 +184,5 @@ def dataset_labels(dataset: Dataset[Any]) -> np.ndarray:
                 "the rows of a torch dataset should be (input, label), or it should have its labels as an attribute `targets`; "
                 f"found {type(item).__name__}"
             )
-        labels.append(item[1].item() if isinstance(item[1], Tensor) else item[1])
-    return np.asarray(labels)
+        read.append(item[1].item() if isinstance(item[1], Tensor) else item[1])
+    return np.asarray(read)

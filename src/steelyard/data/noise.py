@@ -67,8 +67,9 @@ def label_noise(
 
     Example:
         >>> noisy, matrix = label_noise([0, 0, 0, 1], 0.2, "imbalance")
-        >>> matrix.tolist()
-        [[0.95, 0.05], [0.15, 0.85]]
+        >>> matrix
+        tensor([[0.9500, 0.0500],
+                [0.1500, 0.8500]], dtype=torch.float64)
     """
     labels = as_labels(targets)
     if not 0.0 <= rate <= 1.0:

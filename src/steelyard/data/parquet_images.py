@@ -17,7 +17,7 @@ USUAL_TARGETS = ("label", "labels", "target", "class", "fine_label", "y")
 
 
 def image_column_of(path: Path) -> str | None:
-    """Name of the first column of bytes of a Parquet file (or of {"bytes", ...} as Hugging Face writes images); None if none."""
+    """Name of a Parquet file's first column of bytes, or of {"bytes", ...} as Hugging Face writes images; None if none."""
     if suffix_of(path) not in (".parquet", ".pq"):
         return None
     import pyarrow.parquet as pq
@@ -59,13 +59,17 @@ def read_parquet_images(path: Path, target: str | None = None) -> tuple[Part, tu
             column = column.field("bytes")
         if isinstance(column, pa.ChunkedArray):
             column = column.cast(pa.large_binary()).combine_chunks()
-        labels = np.asarray(table[target].to_pandas().astype(object) if _is_dictionary(table[target]) else table[target].to_pandas())
+        labels = np.asarray(
+            table[target].to_pandas().astype(object) if _is_dictionary(table[target]) else table[target].to_pandas()
+        )
     if len(labels) == 0:
         raise DataError(f"{path} has a header but no rows")
     lengths = pc.fill_null(pc.binary_length(column), 0).to_numpy(zero_copy_only=False)
     empty = np.flatnonzero(lengths == 0)
     if len(empty):
-        raise DataError(f"{path} has {len(empty)} empty images (0 bytes) in column '{image}', the first in row {empty[0]}: remove them")
+        raise DataError(
+            f"{path} has {len(empty)} empty images (0 bytes) in column '{image}', the first in row {empty[0]}: remove them"
+        )
     return Part(ImageColumn(column, f"{path}, column '{image}'"), labels), _class_names(schema, target), target
 
 

@@ -15,7 +15,7 @@ from steelyard.data.raw import SPLIT_NAMES, Raw
 from steelyard.data.tabular import part_of, read_table
 
 
-def read_path(path: Path, target: str | None = None) -> Raw:
+def read_path(path: Path, target: str | None = None, kind: str = "auto") -> Raw:
     """Data from a file or a folder.
 
     A file is a table (.csv, .tsv, also with .gz; .parquet), a Parquet of encoded images, or an `.npz`. A folder holds one such
@@ -24,16 +24,17 @@ def read_path(path: Path, target: str | None = None) -> Raw:
     Args:
         path: of either.
         target: column of classes.
+        kind: "tables" reads a Parquet file with a column of bytes as a table; everything else goes by the data.
 
     Raises:
         SteelyardError: anything that keeps the data from being read, in one sentence.
     """
     if path.is_dir():
-        return _read_folder(path, target)
-    return _reader_of(path)(path, target)
+        return _read_folder(path, target, kind)
+    return _reader_of(path, kind)(path, target)
 
 
-def _read_folder(folder: Path, target: str | None) -> Raw:
+def _read_folder(folder: Path, target: str | None, kind: str) -> Raw:
     entries = list_folder(folder)
     files = [entry for entry in entries if entry.is_file() and suffix_of(entry) in (*TABLE_SUFFIXES, *ARRAY_SUFFIXES)]
     if not files:
@@ -43,13 +44,15 @@ def _read_folder(folder: Path, target: str | None) -> Raw:
         split = SPLIT_NAMES.get(file.name.split(".")[0].lower())
         if split is not None:
             if split in splits:
-                raise DataError(f"{folder} has two files for the {split} rows, {splits[split].name} and {file.name}: remove one")
+                raise DataError(
+                    f"{folder} has two files for the {split} rows, {splits[split].name} and {file.name}: remove one"
+                )
             splits[split] = file
     if "train" not in splits and len(files) == 1:
         splits = {"train": files[0]}
     if "train" not in splits:
         raise DataError(f"{folder} has several data files ({', '.join(file.name for file in files[:8])}): give one of them")
-    read = {split: read_path(file, target) for split, file in splits.items()}
+    read = {split: read_path(file, target, kind) for split, file in splits.items()}
     train = read["train"]
     for other in ("valid", "test"):
         if other in read:
@@ -70,7 +73,7 @@ def with_split(train: Raw, other: Raw, split: str) -> Raw:
     return replace(train, parts={**train.parts, split: other.parts["train"]}, notes=(*train.notes, *other.notes))
 
 
-def _reader_of(path: Path) -> Callable[[Path, str | None], Raw]:
+def _reader_of(path: Path, kind: str) -> Callable[[Path, str | None], Raw]:
     suffix = suffix_of(path)
     require_file(path)
     if suffix in ARRAY_SUFFIXES:
@@ -78,7 +81,7 @@ def _reader_of(path: Path) -> Callable[[Path, str | None], Raw]:
     if suffix not in TABLE_SUFFIXES:
         known = " ".join((*TABLE_SUFFIXES, *ARRAY_SUFFIXES))
         raise DataError(f"cannot tell what {path} is from its ending; known endings: {known}, or a folder of images")
-    return _read_images if image_column_of(path) is not None else _read_table
+    return _read_images if kind != "tables" and image_column_of(path) is not None else _read_table
 
 
 def _read_images(path: Path, target: str | None) -> Raw:

@@ -56,7 +56,7 @@ class ResidentSource:
         device, inputs = self.device, self.inputs
         for batch in batches:
             index = batch.to(device, non_blocking=True)
-            yield index, _each(inputs, lambda values, index=index: values.index_select(0, index))  # type: ignore[misc]
+            yield index, _each(inputs, lambda values, index=index: values.index_select(0, index))
 
 
 def _each(inputs: Inputs, function: Any) -> Any:

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from steelyard.core.counts import count
 from steelyard.core.errors import ArgumentError, DataError
-from steelyard.core.seeds import generator
+from steelyard.data.subsample import subsample
 
 
 def hold_out(target: Tensor, fraction: float, *, seed: int = 0, least: int = 2) -> tuple[Tensor, Tensor]:
@@ -42,19 +42,11 @@ def hold_out(target: Tensor, fraction: float, *, seed: int = 0, least: int = 2) 
     sizes = count(target, int(target.max()) + 1)
     wanted = torch.floor(sizes.double() * fraction + 0.5).to(torch.int64)
     wanted = torch.maximum(wanted, (sizes >= least).to(torch.int64))
-    held = draw(target, torch.minimum(wanted, (sizes - 1).clamp_min(0)), seed=seed)
+    wanted = torch.minimum(wanted, (sizes - 1).clamp_min(0))
+    held = subsample(target, wanted, seed) if int(wanted.sum()) else torch.empty(0, dtype=torch.int64)
     mask = torch.ones(len(target), dtype=torch.bool)
     mask[held] = False
     return mask.nonzero().flatten(), held
-
-
-def draw(target: Tensor, counts: Tensor, *, seed: int = 0) -> Tensor:
-    """Row numbers, ascending, of `counts` `[C]` random rows of each class, without replacement."""
-    order = torch.randperm(len(target), generator=generator(seed, "split"))
-    by_class = order[torch.sort(target[order], stable=True).indices]
-    sizes = count(target, len(counts))
-    rank = torch.arange(len(target)) - (sizes.cumsum(0) - sizes)[target[by_class]]
-    return by_class[rank < counts[target[by_class]]].sort().values
 
 
 def thin(target: Tensor, most: int, *, seed: int = 0) -> Tensor:
@@ -65,7 +57,7 @@ def thin(target: Tensor, most: int, *, seed: int = 0) -> Tensor:
         return torch.arange(len(target))
     sizes = count(target, int(target.max()) + 1)
     wanted = torch.floor(sizes.double() * most / len(target) + 0.5).to(torch.int64)
-    return draw(target, torch.maximum(wanted, (sizes > 0).to(torch.int64)), seed=seed)
+    return subsample(target, torch.maximum(wanted, (sizes > 0).to(torch.int64)), seed)
 
 
 def refuse_singletons(target: Tensor, class_names: tuple[str, ...]) -> None:
@@ -75,6 +67,6 @@ def refuse_singletons(target: Tensor, class_names: tuple[str, ...]) -> None:
     if alone:
         others = f" (and {len(alone) - 1} more such classes)" if len(alone) > 1 else ""
         raise DataError(
-            f"class '{alone[0]}' has one row{others}, which cannot be in both training and test data: add rows, remove the class, or "
-            "give a separate test file"
+            f"class '{alone[0]}' has one row{others}, which cannot be in both training and test data: add rows, remove the "
+            "class, or give a separate test file"
         )

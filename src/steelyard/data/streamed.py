@@ -1,4 +1,4 @@
-"""Rows that are too many to be resident: read in batches by a `torch.utils.data.DataLoader`, in the order that was asked for."""
+"""Rows that are too many to be resident: read in batches by a `torch.utils.data.DataLoader`, in the order asked for."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ class StreamedSource:
         """For each index tensor `[M]`: the index and the inputs of those rows, on the device."""
         loader: DataLoader[Any] = DataLoader(
             _Batches(self.dataset, self.rows, self.seed),
-            batch_sampler=_AsLists(batches),  # type: ignore[arg-type]
+            batch_sampler=_AsLists(batches),
             num_workers=self.workers,
             collate_fn=_as_is,
             pin_memory=self.device.type == "cuda",

@@ -14,7 +14,9 @@ from steelyard.core.errors import ArgumentError, DataError, UnknownName
 from steelyard.data.files import reading, require_file, suffix_of
 from steelyard.data.raw import Frame, Part
 
-IDENTIFIER = re.compile(r"(^|[_\s.-])(id|uuid|guid|index|rowid|row_?n(o|r|umber)?)$|^(id|row)[_\s.-]|[a-z](Id|ID)$|^unnamed: 0$", re.I)
+IDENTIFIER = re.compile(
+    r"(^|[_\s.-])(id|uuid|guid|index|rowid|row_?n(o|r|umber)?)$|^(id|row)[_\s.-]|[a-z](Id|ID)$|^unnamed: 0$", re.I
+)
 RUNNING_ROWS = 20
 """Rows from which a column 0, 1, 2, ... is taken for a row number rather than a feature."""
 
@@ -132,7 +134,6 @@ def _separator(path: Path) -> str:
     suffix = suffix_of(path)
     if suffix.startswith(".tsv"):
         return "\t"
-    opened = gzip.open(path, "rt", errors="replace") if suffix.endswith(".gz") else path.open(errors="replace")
-    with opened as file:
-        header = file.readline()
+    with gzip.open(path, "rb") if suffix.endswith(".gz") else path.open("rb") as file:
+        header = file.readline().decode(errors="replace")
     return max((",", ";", "\t"), key=header.count)

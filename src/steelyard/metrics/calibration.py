@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from steelyard.core.errors import ArgumentError
-from steelyard.metrics.arrays import Floats, Ints, as_pair, as_proba
+from steelyard.metrics.arrays import Floats, Ints, as_pair
 
 CALIBRATION_METRICS = ("ece", "classwise_ece", "brier", "log_loss")
 
@@ -233,7 +233,7 @@ def calibration_test(proba: Any, target: Any, bins: int = 15, resamples: int = 1
     """
     if resamples < 1:
         raise ArgumentError("resamples", "at least 1", resamples)
-    values, truth = as_pair(as_proba(proba), target)
+    values, truth = as_pair(proba, target)
     confidence, right = top_label(values, truth)
     binned = Binned(confidence, bins)
     measured = float(binned.error(right))

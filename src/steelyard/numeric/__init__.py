@@ -1,1 +1,1 @@
-"""."""
+"""Pure tensor functions: no classes of the package, no state, no checks of user input."""

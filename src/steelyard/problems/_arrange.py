@@ -34,6 +34,7 @@ class Arranged:
         target: their classes `[N]`, with noise in "train" and "valid" where that was asked for.
         notes: a sentence for each thing a user should know.
         facts: further JSON values about the data.
+        transition: of label noise `[C, C]`: row i is how class i was relabelled; None without noise.
     """
 
     class_names: tuple[str, ...]
@@ -42,6 +43,7 @@ class Arranged:
     target: Mapping[str, Tensor]
     notes: tuple[str, ...] = ()
     facts: Mapping[str, Any] = field(default_factory=dict)
+    transition: Tensor | None = None
 
 
 def arrange(raw: Raw, settings: ProblemSettings) -> Arranged:
@@ -50,8 +52,11 @@ def arrange(raw: Raw, settings: ProblemSettings) -> Arranged:
     Raises:
         SteelyardError: labels that cannot be used, or too few rows for what the settings ask.
     """
-    class_names, target = encode_labels({split: part.labels for split, part in raw.parts.items()}, raw.class_names, target=raw.target)
-    _Names(class_names, raw.target).check(target["train"])
+    class_names, target = encode_labels(
+        {split: part.labels for split, part in raw.parts.items()}, raw.class_names, target=raw.target
+    )
+    if len(class_names) > len(target["train"]):
+        raise DataError(f"{raw.target} has {len(class_names)} classes but the training data only {len(target['train'])} rows")
     work = _Work(class_names, target["train"], settings)
     part = {split: split for split in raw.parts}
     rows = {split: torch.arange(len(labels)) for split, labels in target.items()}
@@ -63,9 +68,7 @@ def arrange(raw: Raw, settings: ProblemSettings) -> Arranged:
     work.tail()
     work.add_noise()
     if "valid" not in raw.parts and settings.valid_fraction > 0:
-        kept, held = hold_out(
-            work.labels, settings.valid_fraction, seed=derive(settings.seed, "valid"), least=VALIDATED_ROWS
-        )
+        kept, held = hold_out(work.labels, settings.valid_fraction, seed=derive(settings.seed, "valid"), least=VALIDATED_ROWS)
         if len(held):
             rows["valid"], target["valid"], part["valid"] = work.rows[held], work.labels[held], "train"
             work.keep(kept)
@@ -79,16 +82,8 @@ def arrange(raw: Raw, settings: ProblemSettings) -> Arranged:
         {split: target[split] for split in order},
         notes,
         work.facts,
+        work.transition,
     )
-
-
-class _Names:
-    def __init__(self, class_names: tuple[str, ...], target: str) -> None:
-        self.class_names, self.target = class_names, target
-
-    def check(self, target: Tensor) -> None:
-        if len(self.class_names) > len(target):
-            raise DataError(f"{self.target} has {len(self.class_names)} classes but the training data only {len(target)} rows")
 
 
 class _Work:
@@ -100,6 +95,7 @@ class _Work:
         self._target = target
         self.notes: list[str] = []
         self.facts: dict[str, Any] = {}
+        self.transition: Tensor | None = None
 
     @property
     def labels(self) -> Tensor:
@@ -125,11 +121,20 @@ class _Work:
             return
         labels, before = self.labels, len(self.rows)
         sizes = count(labels, len(self.class_names))
-        order = torch.arange(len(sizes)) if settings.class_order == "index" else sizes.sort(descending=True, stable=True).indices
-        place = torch.empty_like(order)
-        place[order] = torch.arange(len(order))
-        wanted = longest_tail(place[labels], settings.factor, settings.profile)[place]
-        self.keep(subsample(labels, wanted, derive(settings.seed, "profile")).sort().values)
+        if int(sizes.min()) == 0:
+            raise DataError(
+                f"class '{self.class_names[int(sizes.argmin())]}' has no training rows, so no profile can be cut from them"
+            )
+        wanted = longest_tail(
+            labels, settings.factor, settings.profile, order="size" if settings.class_order == "size" else None
+        )
+        largest = int(wanted.max())
+        if largest < settings.factor:
+            raise DataError(
+                f"factor={settings.factor:g} is more than the data allow: the largest class can have {largest} training rows, so a "
+                f"class {settings.factor:g} times smaller would have none"
+            )
+        self.keep(subsample(labels, wanted, derive(settings.seed, "profile")))
         self.notes.append(
             f"{len(self.rows)} of {before} training rows are used, for the profile '{settings.profile}' with imbalance factor "
             f"{settings.factor:g}"
@@ -140,7 +145,13 @@ class _Work:
         settings = self.settings
         if settings.noise == 0:
             return
-        noisy, transition = label_noise(self.labels, settings.noise, settings.noise_kind, derive(settings.seed, "noise"))
+        noisy, transition = label_noise(
+            self.labels,
+            settings.noise,
+            settings.noise_kind,
+            derive(settings.seed, "noise"),
+            class_counts=count(self.labels, len(self.class_names)),
+        )
         changed = int((noisy != self.labels).sum())
         self._target = self._target.clone()
         self._target[self.rows] = noisy
@@ -148,7 +159,8 @@ class _Work:
             f"{changed} of {len(noisy)} training labels (and so validation labels) were replaced: {settings.noise_kind} noise, "
             f"rate {settings.noise:g}"
         )
-        self.facts["label_noise"] = {"kind": settings.noise_kind, "rate": settings.noise, "transition": transition.tolist()}
+        self.facts["label_noise"] = {"kind": settings.noise_kind, "rate": settings.noise, "changed": changed}
+        self.transition = transition
 
 
 def _coverage(target: Mapping[str, Tensor], class_names: tuple[str, ...], settings: ProblemSettings) -> list[str]:

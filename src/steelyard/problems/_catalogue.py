@@ -1,4 +1,4 @@
-"""The problems that come with steelyard: the public modules of this package, each with a function of its own name and `ABOUT`."""
+"""The problems that come with steelyard: the public modules here, each with a function of its own name and `ABOUT`."""
 
 from __future__ import annotations
 

@@ -32,11 +32,11 @@ class ProblemSettings:
         profile: shape between the two: "exp", "step", "linear" or "pareto".
         class_order: which class becomes the largest: "index" (class 0 first, as in CIFAR-LT), or "size" (the largest first).
         noise: share of training labels that are replaced, in [0, 1).
-        noise_kind: "symmetric", "asymmetric" or "proportional".
+        noise_kind: "symmetric", "asymmetric" or "imbalance" (see `steelyard.data.label_noise`).
         valid_fraction: share of the training data that becomes the validation split, in [0, 1), where none was given.
         test_fraction: share of the data that becomes the test split, in (0, 1), where none was given.
         seed: of the splits, of the chosen rows and of the noise.
-        drop: columns to leave out.
+        drop: columns to leave out (a tuple of names, or one name).
         missing: "error" refuses missing values, "median" fills in the training median.
         model: a name, a module, or a function that makes one; "auto" goes by the task.
         model_settings: further arguments for a model by name.
@@ -74,9 +74,8 @@ class ProblemSettings:
     workers: int = 0
 
     def __post_init__(self) -> None:
-        if isinstance(self.drop, str):
-            object.__setattr__(self, "drop", tuple(name for name in self.drop.split(",") if name))
-        object.__setattr__(self, "drop", tuple(self.drop))
+        given: Any = self.drop
+        object.__setattr__(self, "drop", (given,) if isinstance(given, str) else tuple(given))
         checks = (
             ("task", self.task in TASKS, " or ".join(map(repr, TASKS))),
             ("factor", self.factor is None or (_finite(self.factor) and self.factor >= 1), "a number of 1 or more"),
@@ -111,7 +110,7 @@ class ProblemSettings:
         return {item.name: _plain(getattr(self, item.name)) for item in dataclasses.fields(self)}
 
 
-def _finite(value: float) -> bool:
+def _finite(value: Any) -> bool:
     return isinstance(value, int | float) and math.isfinite(value)
 
 

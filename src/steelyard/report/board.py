@@ -35,6 +35,7 @@ class Versus:
     high: float | None = None
     p: float | None = None
     p_holm: float | None = None
+    test: str = ""
 
 
 def estimate(row: Json, metric: str, epoch: str = "last") -> Estimate:
@@ -45,23 +46,27 @@ def estimate(row: Json, metric: str, epoch: str = "last") -> Estimate:
     return Estimate(number(entry.get("mean")), number(entry.get("low")), number(entry.get("high")), kept)
 
 
-def versus(row: Json, metric: str, epoch: str, rows: Sequence[Json]) -> Versus:
+def versus(leaderboard: Json, row: Json, metric: str, epoch: str) -> Versus:
     """The difference of one row to plain cross-entropy.
 
-    The store holds it with interval and p values; where it does not for the selected epoch, the plain difference of
-    the means is shown, without a p value.
+    The store tests the epoch that the comparison judges; for the other one the plain difference of the means is shown,
+    without interval and p value.
     """
     if row.get("method") == "ce":
         return Versus()
-    stored = mapping(row.get("versus_ce" if epoch == "last" else "selected_versus_ce"))
-    entry = mapping(stored.get(metric))
-    if entry:
-        names = ("difference", "low", "high", "p", "p_holm")
-        return Versus(*(number(entry.get(name)) for name in names))
-    baseline = next((other for other in rows if other.get("method") == "ce"), None)
+    entry = mapping(mapping(row.get("versus_ce")).get(metric))
+    if entry and epoch == judged(leaderboard):
+        low, high, p, p_holm = (number(entry.get(name)) for name in ("low", "high", "p", "p_holm"))
+        return Versus(number(entry.get("difference")), low, high, p, p_holm, str(entry.get("test") or ""))
+    baseline = next((other for other in rows_of(leaderboard) if other.get("method") == "ce"), None)
     mine = estimate(row, metric, epoch).mean
     theirs = estimate(baseline, metric, epoch).mean if baseline else None
     return Versus(None if mine is None or theirs is None else mine - theirs)
+
+
+def judged(leaderboard: Json) -> str:
+    """The epoch whose numbers are ranked and tested: "last" or "best_valid"."""
+    return "best_valid" if leaderboard.get("select") == "best_valid" else "last"
 
 
 def rows_of(leaderboard: Json) -> list[Json]:
@@ -147,24 +152,26 @@ def board(leaderboard: Json, epoch: str) -> Board:
     order = ranked(rows, metric, epoch)
     best = {column.name: _best(rows, column, epoch) for column in [metric, *columns]}
     low, high = _span(rows, metric, epoch)
-    lines = []
-    for rank, row in enumerate(order, start=1):
-        against = versus(row, metric.name, epoch, rows)
+    lines: list[Line] = []
+    for place, row in enumerate(order, start=1):
+        against = versus(leaderboard, row, metric.name, epoch)
+        mean = estimate(row, metric.name, epoch).mean
+        tied = bool(lines) and mean is not None and mean == lines[-1].main.value
         cost = number(row.get("cost_ratio"))
         lines.append(
             Line(
-                rank=rank,
+                rank=lines[-1].rank if tied else place,
                 method=str(row["method"]),
                 summary=str(row.get("summary") or ""),
                 control=bool(row.get("control")),
                 seeds=int(number(row.get("n_seeds")) or 0),
-                main=_cell(row, metric, epoch, rows, best[metric.name]),
+                main=_cell(leaderboard, row, metric, epoch, best[metric.name]),
                 versus_text=metric.signed(against.difference) if row["method"] != "ce" else "reference",
                 versus_p=p_text(against.p_holm),
                 versus=0.0 if row["method"] == "ce" else against.difference,
                 clear=against.p_holm is not None and against.p_holm < 0.05,
                 strip=_strip(estimate(row, metric.name, epoch), low, high),
-                cells=[_cell(row, column, epoch, rows, best[column.name]) for column in columns],
+                cells=[_cell(leaderboard, row, column, epoch, best[column.name]) for column in columns],
                 cost_text=ratio_text(cost),
                 cost=cost,
             )
@@ -179,9 +186,9 @@ def _best(rows: Sequence[Json], metric: Metric, epoch: str) -> str | None:
     return None if mean is None else metric.text(mean)
 
 
-def _cell(row: Json, metric: Metric, epoch: str, rows: Sequence[Json], best: str | None) -> Cell:
+def _cell(leaderboard: Json, row: Json, metric: Metric, epoch: str, best: str | None) -> Cell:
     value = estimate(row, metric.name, epoch)
-    against = versus(row, metric.name, epoch, rows)
+    against = versus(leaderboard, row, metric.name, epoch)
     text = metric.text(value.mean)
     half = "" if value.half is None else f"\N{PLUS-MINUS SIGN}{metric.text(value.half)}"
     title = f"{metric.label}: {metric.meaning}"
@@ -191,7 +198,9 @@ def _cell(row: Json, metric: Metric, epoch: str, rows: Sequence[Json], best: str
         title += f"\n95 % interval {metric.text(value.low)} to {metric.text(value.high)}"
     if against.low is not None:
         title += f"\nto ce {metric.signed(against.difference)}, 95 % interval {metric.signed(against.low)} to "
-        title += f"{metric.signed(against.high)}, {p_text(against.p)} (Holm: {p_text(against.p_holm)})"
+        title += metric.signed(against.high)
+        if against.p is not None:
+            title += f", {against.test or 'paired'}: {p_text(against.p)}, after Holm's correction {p_text(against.p_holm)}"
     signed = metric.signed(against.difference) if row.get("method") != "ce" else DASH
     return Cell(text, half, value.mean, signed, against.difference, value.mean is not None and text == best, title)
 
@@ -215,4 +224,9 @@ def _strip(value: Estimate, low: float, high: float) -> Json:
     def place(x: float | None) -> float | None:
         return None if x is None else round(100 * (x - low) / (high - low), 2)
 
-    return {"mean": place(value.mean), "low": place(value.low), "high": place(value.high), "seeds": [place(x) for x in value.values]}
+    return {
+        "mean": place(value.mean),
+        "low": place(value.low),
+        "high": place(value.high),
+        "seeds": [place(x) for x in value.values],
+    }

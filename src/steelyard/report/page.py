@@ -162,7 +162,9 @@ def _warnings(comparison: Comparison) -> list[tuple[str, str]]:
 def _settings(comparison: Comparison) -> list[tuple[str, list[tuple[str, str]]]]:
     """Everything needed to run it again, as titled lists."""
     about = comparison.about
-    machine = {name: about.get(name) for name in ("device", "jobs", "threads", "git_commit") if about.get(name) not in (None, "")}
+    machine = {
+        name: about.get(name) for name in ("device", "jobs", "threads", "git_commit") if about.get(name) not in (None, "")
+    }
     data = {key: value for key, value in about["data"].items() if key not in ("class_names", "counts", "notes", "rows")}
     titled: list[tuple[str, dict[str, Any]]] = [
         ("Regime", about["regime"]),
@@ -201,7 +203,9 @@ def _binary(comparison: Comparison, data: Json) -> list[Json]:
         for name in ("auprc", "auroc"):
             mean, low, high = stored.get(name, {}).get(method["name"], (None, None, None))
             half = None if low is None or high is None else (high - low) / 2
-            row[name] = metric_of(name).text(mean) + (f" \N{PLUS-MINUS SIGN} {metric_of(name).text(half)}" if half is not None else "")
+            row[name] = metric_of(name).text(mean) + (
+                f" \N{PLUS-MINUS SIGN} {metric_of(name).text(half)}" if half is not None else ""
+            )
         for kind in ("recall", "precision", "f1"):
             values = method["perClass"].get(kind)
             row[kind] = metric_of("accuracy").text(values[rare] if values else None)

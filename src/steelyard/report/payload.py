@@ -62,8 +62,8 @@ def minority(comparison: Comparison) -> tuple[str, float | None, float | None] |
         return None
     rare = 0 if counts[0] < counts[1] else 1
     test = _counts(comparison, "test")
-    of_test = test[rare] / sum(test) if len(test) == 2 and sum(test) else None
-    return comparison.class_names[rare], counts[rare] / max(1, sum(counts)), of_test
+    of_test = test[rare] / (test[0] + test[1]) if len(test) == 2 and any(test) else None
+    return comparison.class_names[rare], counts[rare] / max(1, counts[0] + counts[1]), of_test
 
 
 def _counts(comparison: Comparison, split: str) -> list[int]:

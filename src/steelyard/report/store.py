@@ -73,8 +73,8 @@ def mapping(value: Any) -> Json:
 def read(out: Path) -> Comparison:
     """Read OUT/comparison.json, OUT/leaderboard.json and the results and logs of the runs.
 
-    Runs that are not finished, or whose files cannot be read, are named in `missing` and `notes`. Runs of other methods
-    or seeds in the same folder are left out; of several runs of the same pair the last finished one counts.
+    Runs that are not finished, or whose files cannot be read, are named in `missing` and `notes`. Runs of other methods,
+    seeds or regimes in the same folder are left out; of several runs of the same pair the last finished one counts.
 
     Args:
         out: the folder that `steelyard compare --out` wrote.
@@ -83,7 +83,7 @@ def read(out: Path) -> Comparison:
         DataError: there is no readable comparison.json in it.
     """
     about = _about(out)
-    leaderboard, notes = _leaderboard(out / "leaderboard.json")
+    leaderboard, notes = _leaderboard(out / "leaderboard.json", about["methods"])
     methods, seeds = [str(method["name"]) for method in about["methods"]], about["seeds"]
     found: dict[tuple[str, int], Json] = {}
     folders: dict[tuple[str, int], Path] = {}
@@ -94,22 +94,22 @@ def read(out: Path) -> Comparison:
             notes.append(f"{error}; the run is left out")
             continue
         key = (str(result.get("method")), result.get("seed"))
-        if key[0] not in methods or key[1] not in seeds:
+        if key[0] not in methods or key[1] not in seeds or not _same_regime(result, about["regime"]):
             continue
         if key not in found or str(result.get("finished_at")) > str(found[key].get("finished_at")):
             found[key], folders[key] = result, path.parent  # type: ignore[index]
-    runs = []
-    for key in ((method, seed) for method in methods for seed in seeds):
-        if key in found:
-            runs.append(Run(*key, found[key], _log(folders[key] / "log.jsonl")))
-    missing = [(method, seed) for method in methods for seed in seeds if (method, seed) not in found]
+    planned = [(method, seed) for method in methods for seed in seeds]
+    runs = [Run(*key, found[key], _log(folders[key] / "log.jsonl")) for key in planned if key in found]
+    missing = [key for key in planned if key not in found]
     return Comparison(about, leaderboard, runs, missing, notes)
 
 
 def _about(out: Path) -> Json:
     path = out / "comparison.json"
     if not path.is_file():
-        raise DataError(f"there is no comparison in {out}: comparison.json is missing; run `steelyard compare ... --out {out}` first")
+        raise DataError(
+            f"there is no comparison in {out}: comparison.json is missing; run `steelyard compare ... --out {out}` first"
+        )
     about = _object(path)
     methods = about.get("methods")
     about["methods"] = [m for m in methods if isinstance(m, dict) and "name" in m] if isinstance(methods, list) else []
@@ -119,13 +119,32 @@ def _about(out: Path) -> Json:
     return about
 
 
-def _leaderboard(path: Path) -> tuple[Json, list[str]]:
+def _leaderboard(path: Path, methods: list[Json]) -> tuple[Json, list[str]]:
     if not path.is_file():
         return {}, ["There is no leaderboard.json yet, so the table and its intervals are missing."]
     try:
-        return _object(path), []
+        board = _object(path)
     except DataError as error:
         return {}, [f"{error}; the table and its intervals are missing"]
+    described = {str(method["name"]): method for method in methods}
+    rows = board.get("rows")
+    for row in rows if isinstance(rows, list) else []:
+        about = described.get(str(mapping(row).get("method")))
+        if about is not None:
+            row["summary"] = row.get("summary") or about.get("summary")
+            row["control"] = bool(row.get("control") or about.get("control"))
+    return board, []
+
+
+def _same_regime(result: Json, regime: Json) -> bool:
+    """Whether a run was trained as the comparison says: a folder may hold older runs with other epochs, say."""
+    settings = mapping(result.get("settings"))
+    for name, value in regime.items():
+        stored = settings.get(f"regime.{name}")
+        wanted = ",".join(map(str, value)) if isinstance(value, list) else value
+        if f"regime.{name}" in settings and stored != wanted:
+            return False
+    return True
 
 
 def _object(path: Path) -> Json:

@@ -13,6 +13,10 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 
+NAME_WIDTH = 28
+GAP = 3  # between two columns of the table
+
+
 @dataclass(frozen=True)
 class _Column:
     """One column: heading, cells, which of them stand out, and how soon it goes when the console is narrow (0: never)."""
@@ -25,7 +29,9 @@ class _Column:
 
     @property
     def width(self) -> int:
-        return max(len(text) for text in (self.heading, *self.cells))
+        """What the column needs at least; a long name may fold."""
+        longest = max(len(text) for text in (self.heading, *self.cells))
+        return min(longest, NAME_WIDTH) if self.left else longest
 
 
 def leaderboard_table(leaderboard: Json, width: int | None = None) -> Table:
@@ -59,12 +65,13 @@ def leaderboard_table(leaderboard: Json, width: int | None = None) -> Table:
     seeds = leaderboard.get("seeds") or []
     title = f"{in_words(view.metric)}, {'epoch chosen on validation' if epoch == 'best_valid' else 'last epoch'}, "
     title += f"{len(seeds)} seed{'s' * (len(seeds) != 1)}"
-    table = Table(title=Text(title), box=SIMPLE_HEAD, padding=(0, 1), pad_edge=False, title_justify="left", caption_justify="left")
+    table = Table(
+        title=Text(title), box=SIMPLE_HEAD, padding=(0, 1), pad_edge=False, title_justify="left", caption_justify="left"
+    )
     table.caption = Text(_caption(leaderboard, view))
     for column in columns:
-        table.add_column(
-            Text(column.heading), justify="left" if column.left else "right", no_wrap=not column.left, overflow="fold"
-        )
+        style = {"justify": "left", "overflow": "fold"} if column.left else {"justify": "right", "no_wrap": True}
+        table.add_column(Text(column.heading), min_width=column.width, **style)  # type: ignore[arg-type]
     for index, line in enumerate(view.lines):
         row = [Text(c.cells[index], style="bold" if c.best[index] else "dim" if line.control else "") for c in columns]
         table.add_row(*row)
@@ -79,7 +86,10 @@ def _columns(view: Board) -> list[_Column]:
         _Column("#", [str(line.rank) for line in lines], nothing, 0),
         _Column("method", [_named(line, expected) for line in lines], [line.main.best for line in lines], 0, left=True),
         _Column(
-            view.metric.label.lower(), [_both(line.main.text, line.main.half) for line in lines], [x.main.best for x in lines], 0
+            view.metric.label.lower(),
+            [_both(line.main.text, line.main.half) for line in lines],
+            [x.main.best for x in lines],
+            0,
         ),
         _Column("vs ce", [line.versus_text if line.method != "ce" else "" for line in lines], [x.clear for x in lines], 0),
         _Column("p", [line.versus_p.removeprefix("p ").removeprefix("= ") for line in lines], [x.clear for x in lines], 1),
@@ -92,13 +102,26 @@ def _columns(view: Board) -> list[_Column]:
         cells = [line.cells[place] for line in lines]
         columns.append(_Column(view.columns[place].label.lower(), [c.text for c in cells], [c.best for c in cells], order))
     columns.append(_Column("cost", [line.cost_text for line in lines], nothing, 2))
-    shown = ["#", "method", view.metric.label.lower(), "vs ce", "p", "many", "medium", "few", "accuracy", "macro f1", "auprc", "ece"]
+    shown = [
+        "#",
+        "method",
+        view.metric.label.lower(),
+        "vs ce",
+        "p",
+        "many",
+        "medium",
+        "few",
+        "accuracy",
+        "macro f1",
+        "auprc",
+        "ece",
+    ]
     return sorted(columns, key=lambda column: shown.index(column.heading) if column.heading in shown else len(shown))
 
 
 def _fitting(columns: list[_Column], room: int) -> list[_Column]:
     """Leave out columns, the most dispensable first, until the rest fits."""
-    while sum(column.width + 2 for column in columns) > room:
+    while sum(column.width + GAP for column in columns) > room:
         last = max(columns, key=lambda column: column.goes)
         if last.goes == 0:
             break

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from steelyard.report.board import Versus, estimate, ranked, rows_of, versus
+from steelyard.report.board import Versus, estimate, judged, ranked, rows_of, versus
 from steelyard.report.store import Comparison, Json
 from steelyard.report.vocabulary import DASH, Metric, in_words, listed, metric_of, number, p_text, ratio_text
 
@@ -10,8 +10,8 @@ from steelyard.report.vocabulary import DASH, Metric, in_words, listed, metric_o
 def verdict(comparison: Comparison) -> tuple[str, str]:
     """One sentence that says who is ahead, and one that says how much that can be trusted.
 
-    A treatment is said to be better than plain cross-entropy only where the p value, corrected over all methods
-    (Holm), is below .05 and the interval of the difference lies on one side of zero.
+    A difference to plain cross-entropy is called clear of chance only where its p value, corrected over all methods
+    (Holm), is below .05.
     """
     rows, epoch = rows_of(comparison.leaderboard), epoch_of(comparison)
     metric = metric_of(str(comparison.leaderboard.get("metric") or comparison.about.get("metric") or "balanced_accuracy"))
@@ -23,21 +23,21 @@ def verdict(comparison: Comparison) -> tuple[str, str]:
     score = f"{in_words(metric)} {metric.text(value.mean)}"
     score += (f" \N{PLUS-MINUS SIGN} {metric.text(value.half)}" if value.half is not None else "") + metric.unit
     if top["method"] == "ce":
-        return (f"No treatment beats plain cross-entropy: {score}.", _close(with_value, metric, epoch, seeds))
-    against = versus(top, metric.name, epoch, rows)
+        return (f"No treatment beats plain cross-entropy: {score}.", _close(comparison, top, seeds))
+    against = versus(comparison.leaderboard, top, metric.name, epoch)
     if against.difference is None:
-        return f"{top['method']} comes first: {score}.", _close(with_value, metric, epoch, seeds)
+        return f"{top['method']} comes first: {score}.", _close(comparison, top, seeds)
     cost = number(top.get("cost_ratio"))
     gain = f"{metric.text(abs(against.difference))}{' points' if metric.percent else ''} "
     gain += "above" if against.difference > 0 else "below"
     price = f", at {ratio_text(cost)} its training cost" if cost is not None else ""
     first = f"{top['method']} comes first: {score}, {gain} plain cross-entropy{price}."
-    return first, f"{_trust(against, metric, seeds)} {_close(with_value, metric, epoch, seeds)}".strip()
+    return first, f"{_trust(against, metric, seeds)} {_close(comparison, top, seeds)}".strip()
 
 
 def epoch_of(comparison: Comparison) -> str:
     """The epoch that the comparison judges: "last" or "best_valid"."""
-    return "best_valid" if (comparison.leaderboard or comparison.about).get("select") == "best_valid" else "last"
+    return judged(comparison.leaderboard or comparison.about)
 
 
 def _trust(against: Versus, metric: Metric, seeds: int) -> str:
@@ -45,30 +45,22 @@ def _trust(against: Versus, metric: Metric, seeds: int) -> str:
         return f"With {_seeds(seeds)} there is no interval for that difference: it may be chance."
     span = f"(95 % interval {metric.signed(against.low)} to {metric.signed(against.high)}"
     span += f"; {p_text(against.p_holm)} after Holm's correction)" if against.p_holm is not None else ")"
+    if against.p_holm is not None and against.p_holm < 0.05:
+        return f"The difference is clear of chance over {_seeds(seeds)} {span}."
     if against.low <= 0 <= against.high:
-        return f"The difference is not clear of chance with {_seeds(seeds)} {span}."
-    if against.p_holm is None or against.p_holm >= 0.05:
-        return f"The interval of the difference leaves out zero, yet {_seeds(seeds)} are too few for a claim {span}."
-    return f"The difference is clear of chance over {_seeds(seeds)} {span}."
+        return f"The difference may be chance with {_seeds(seeds)} {span}."
+    return f"The interval of the difference leaves out zero, yet {_seeds(seeds)} do not make a claim of it {span}."
 
 
-def _close(order: list[Json], metric: Metric, epoch: str, seeds: int) -> str:
-    """Who cannot be told from the first."""
-    if seeds < 2 or len(order) < 2:
-        return ""
-    first = estimate(order[0], metric.name, epoch)
-    near = []
-    for row in order[1:]:
-        other = estimate(row, metric.name, epoch)
-        if None not in (first.low, first.high, other.low, other.high) and _overlap(first.low, first.high, other.low, other.high):
-            near.append(str(row["method"]))
+def _close(comparison: Comparison, top: Json, seeds: int) -> str:
+    """Who cannot be told from the first: the store pairs the methods by seed; overlap of intervals decides nothing."""
+    level = comparison.leaderboard.get("level_with_best")
+    near = [str(name) for name in level if name != top["method"]] if isinstance(level, list) and seeds > 1 else []
     if not near:
-        return "No other interval reaches its own."
-    return f"{'The interval' if len(near) == 1 else 'The intervals'} of {listed(near)} overlap{'s' * (len(near) == 1)} with its own."
-
-
-def _overlap(low: float | None, high: float | None, other_low: float | None, other_high: float | None) -> bool:
-    return low is not None and high is not None and other_low is not None and other_high is not None and low <= other_high and other_low <= high
+        return ""
+    return (
+        f"{listed(near)} cannot be told from it: {'its' if len(near) == 1 else 'their'} paired difference to it includes zero."
+    )
 
 
 def _seeds(seeds: int) -> str:
@@ -90,7 +82,10 @@ def facts(comparison: Comparison) -> list[tuple[str, str]]:
     chosen.append(("Imbalance factor", DASH if factor is None else f"{factor:,.3g}" if factor < 1000 else f"{factor:,.0f}"))
     parameters = number(model.get("parameters"))
     chosen.append(("Model", str(model.get("name") or DASH) + (f", {int(parameters):,} parameters" if parameters else "")))
-    parts = [f"{regime['epochs']} epochs" if "epochs" in regime else "", f"batch {regime['batch_size']}" if "batch_size" in regime else ""]
+    parts = [
+        f"{regime['epochs']} epochs" if "epochs" in regime else "",
+        f"batch {regime['batch_size']}" if "batch_size" in regime else "",
+    ]
     parts.append(f"{regime['optimizer']}, lr {regime.get('lr', DASH)}" if "optimizer" in regime else "")
     chosen.append(("Regime", ", ".join(part for part in parts if part) or DASH))
     seeds = about["seeds"]

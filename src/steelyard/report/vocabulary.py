@@ -73,7 +73,9 @@ def _metrics() -> dict[str, Metric]:
         Metric("ece", "ECE", "expected calibration error, lower is better", higher_is_better=False),
         Metric("g_mean", "G-mean", "geometric mean of the class recalls", core=False),
         Metric("mcc", "MCC", "Matthews correlation coefficient, -1 to 1", percent=False, digits=3, core=False),
-        Metric("classwise_ece", "Class-wise ECE", "calibration error averaged over classes", higher_is_better=False, core=False),
+        Metric(
+            "classwise_ece", "Class-wise ECE", "calibration error averaged over classes", higher_is_better=False, core=False
+        ),
         Metric("brier", "Brier", "mean squared error of the probabilities", False, percent=False, digits=3, core=False),
         Metric("log_loss", "Log loss", "mean negative log-likelihood of the true class", False, False, 3, core=False),
         Metric("zero_recall_classes", "Lost classes", "classes of which no test row is right", False, False, 1, core=False),

@@ -69,7 +69,9 @@ class DeferredSampler(Sampler):
 
     def is_balanced(self, clock: Clock) -> bool:
         """Is this time behind the switch?"""
-        return self.after < 1.0 and stage_fraction(clock, self.epochs) >= self.after
+        if self.after in (0.0, 1.0):  # the same at any time, so nobody needs to say how long training takes
+            return self.after == 0.0
+        return stage_fraction(clock, self.epochs) >= self.after
 
     def chunks(self, clock: Clock, start: int) -> Iterator[Tensor]:
         """The chunks of the sampler whose turn it is."""

@@ -36,8 +36,8 @@ class PowerSampler(ClassSampler):
 
     Example:
         >>> sampler = PowerSampler([0] * 900 + [1] * 100, power=0.5)
-        >>> sampler.class_probabilities().tolist()
-        [0.75, 0.25]
+        >>> sampler.class_probabilities()
+        tensor([0.7500, 0.2500], dtype=torch.float64)
     """
 
     def __init__(

@@ -38,8 +38,8 @@ class ProgressiveSampler(ClassSampler):
 
     Example:
         >>> sampler = ProgressiveSampler([0] * 90 + [1] * 10)
-        >>> sampler.class_probabilities(Clock(epoch=5, epochs=10)).tolist()
-        [0.7, 0.3]
+        >>> sampler.class_probabilities(Clock(epoch=5, epochs=10))
+        tensor([0.7000, 0.3000], dtype=torch.float64)
     """
 
     def __init__(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from torch import nn
+from torch import Tensor, nn
 
 from steelyard.core.counts import count
 from steelyard.core.task import Source, Task
@@ -27,6 +27,7 @@ class ModelledTask(Task):
     Attributes:
         model_name: what the report calls the model.
         facts: further JSON values for `describe`.
+        noise_transition: where training labels were changed on purpose, `[C, C]`: row i is how class i was relabelled.
     """
 
     def __init__(
@@ -44,6 +45,7 @@ class ModelledTask(Task):
         self._build, self.kind, self.features, self.notes = build, kind, features, tuple(notes)
         self.model_name = build.name
         self.facts: dict[str, Any] = {}
+        self.noise_transition: Tensor | None = None
 
     def model(self) -> nn.Module:
         """A fresh model; its initial weights come from torch's global generator, which the caller has seeded."""

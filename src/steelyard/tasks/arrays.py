@@ -48,7 +48,9 @@ class ArrayTask(ModelledTask):
         if isinstance(model, str) and model == "auto":
             if len(shape) != 1:
                 found = f"inputs of shape {['N', *shape]}" if shape else "inputs of no fixed shape"
-                raise ArgumentError("model", "a torch.nn.Module or a function that makes one, for such inputs", f"'auto' for {found}")
+                raise ArgumentError(
+                    "model", "a torch.nn.Module or a function that makes one, for such inputs", f"'auto' for {found}"
+                )
             model = "mlp"
         build = builder(model, num_classes=len(names), input_shape=shape, settings=model_settings)
         words = "x".join(str(size) for size in shape) + " numbers" if shape else "as the dataset gives them"

@@ -103,7 +103,7 @@ def channel_statistics(source: Source) -> tuple[Tensor, Tensor]:
         rows = torch.linspace(0, len(source) - 1, STATISTICS_ROWS, dtype=torch.float64).round().to(torch.int64)
     total = square = torch.zeros((), dtype=torch.float64)
     pixels = 0
-    for _, images in source.to(torch.device("cpu")).stream(rows.split(512)):
+    for _, images in source.to(torch.device("cpu")).stream(torch.split(rows, 512)):
         values = images.double() / (255 if images.dtype == torch.uint8 else 1)
         total = total + values.sum((0, 2, 3))
         square = square + values.square().sum((0, 2, 3))

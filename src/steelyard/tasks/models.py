@@ -10,7 +10,6 @@ from typing import Any, TypeAlias
 
 from torch import nn
 
-from steelyard import nets
 from steelyard.core.errors import ArgumentError
 
 Model: TypeAlias = "str | nn.Module | Callable[..., nn.Module]"
@@ -32,7 +31,9 @@ class Builder:
         """A fresh model."""
         model = self.make()
         if not isinstance(model, nn.Module):
-            raise ArgumentError("model", "something that makes a torch.nn.Module", f"'{self.name}', which gave {type(model).__name__}")
+            raise ArgumentError(
+                "model", "something that makes a torch.nn.Module", f"'{self.name}', which gave {type(model).__name__}"
+            )
         return model
 
 
@@ -47,9 +48,9 @@ def builder(
     """Understand a model.
 
     Args:
-        model: a name that `steelyard.nets.build` knows; a module, of which every run trains a copy that starts from the weights it
-            has; or a class or function that makes a module, called with `num_classes=C` where it has such a parameter, with
-            C where it needs exactly one argument, and without arguments otherwise.
+        model: a name that `steelyard.nets.build` knows; a module, of which every run trains a copy that starts from the
+            weights it has; or a class or function that makes a module, called with `num_classes=C` where it has such a
+            parameter, with C where it needs exactly one argument, and without arguments otherwise.
         num_classes: C.
         input_shape: of one input.
         cardinalities: known categories of each categorical column.
@@ -66,6 +67,8 @@ def builder(
         chosen, extra = model, dict(settings or {})
 
         def build() -> nn.Module:
+            from steelyard import nets
+
             return nets.build(chosen, num_classes=num_classes, input_shape=input_shape, cardinalities=cardinalities, **extra)
 
         return Builder(chosen, build)

@@ -34,7 +34,7 @@ def fabricate(
     unfinished: tuple[tuple[str, int], ...] = (),
     validation: bool = True,
     class_names: tuple[str, ...] | None = None,
-    command: str = "steelyard compare cifar10 --factor 100 --methods ce,cb-drw,la,mixup-bs,focal,ldam-drw,imbsam --seeds 3 --out runs/x",
+    command: str = "steelyard compare cifar10 --factor 100 --methods ce,cb-drw,la,mixup-bs,focal,imbsam --seeds 3 --out runs/x",
     seed: int = 0,
 ) -> Path:
     """Write comparison.json, leaderboard.json and the runs; `unfinished` runs have a log but no result."""
@@ -64,14 +64,26 @@ def _methods(number: int) -> dict[str, tuple[Any, ...]]:
     rng = np.random.default_rng(number)
     for index in range(len(table), number):
         offset = rng.uniform(-4, -0.6)
-        table[f"method-{index}(tau={index / 10})"] = (offset, 0.6 - 0.27 * offset, 1 + rng.exponential(0.4), False, 0.05, {"loss": "X"})
+        table[f"method-{index}(tau={index / 10})"] = (
+            offset,
+            0.6 - 0.27 * offset,
+            1 + rng.exponential(0.4),
+            False,
+            0.05,
+            {"loss": "X"},
+        )
     return table
 
 
 def _groups(counts: list[int]) -> dict[str, Any]:
     thirds = np.array_split(np.argsort(-np.asarray(counts), kind="stable"), 3) if len(counts) > 2 else ([0], [], [1])
     sizes = [[int(c) for c in part] for part in thirds]
-    return {"rule": "thirds of the classes by training rows, largest first", "many": sizes[0], "medium": sizes[1], "few": sizes[2]}
+    return {
+        "rule": "thirds of the classes by training rows, largest first",
+        "many": sizes[0],
+        "medium": sizes[1],
+        "few": sizes[2],
+    }
 
 
 def _comparison(
@@ -87,7 +99,13 @@ def _comparison(
 ) -> dict[str, Any]:
     rows = {"train": sum(counts), "test": sum(test)} | ({"valid": 500} if validation else {})
     about = [
-        {"name": name, "summary": f"What {name} does, in one line.", "source": "A paper, 2020", "words": spec[5], "control": spec[3]}
+        {
+            "name": name,
+            "summary": f"What {name} does, in one line.",
+            "source": "A paper, 2020",
+            "words": spec[5],
+            "control": spec[3],
+        }
         for name, spec in table.items()
     ]
     return {
@@ -168,6 +186,7 @@ def _result(
         "run_id": f"{name}-{seed}",
         "method": name,
         "seed": seed,
+        "settings": {"regime.batch_size": 128, "regime.lr": 0.1},
         "metrics": scores,
         "selected_metrics": selected if validation else None,
         "seconds": 94.0 * spec[2],
@@ -195,7 +214,11 @@ def _scores(
     for group in ("many", "medium", "few"):
         scores[f"{group}_recall"] = float(recall[groups[group]].mean()) if groups[group] else float("nan")
     scores |= {"auroc": 0.75 + 0.22 * balanced, "auprc": 0.2 + 0.7 * balanced}
-    scores |= {"ece": abs(overconfidence) + abs(rng.normal(0, 0.008)), "classwise_ece": abs(overconfidence) / 3, "brier": 0.6 - 0.5 * balanced}
+    scores |= {
+        "ece": abs(overconfidence) + abs(rng.normal(0, 0.008)),
+        "classwise_ece": abs(overconfidence) / 3,
+        "brier": 0.6 - 0.5 * balanced,
+    }
     scores |= {"log_loss": 2.0 - 1.6 * balanced, "zero_recall_classes": float((recall == 0).sum())}
     return scores, {"recall": recall.tolist(), "precision": precision.tolist(), "f1": f1.tolist()}
 
@@ -211,18 +234,25 @@ def _leaderboard(
         row |= {"cost_ratio": table[name][2], "seconds_mean": 94.0 * table[name][2], "peak_memory_mb": 412.0}
         row["metrics"] = {key: _estimate([run["metrics"][key] for run in runs]) for key in runs[0]["metrics"]}
         chosen = runs[0]["selected_metrics"]
-        row["selected_metrics"] = {key: _estimate([run["selected_metrics"][key] for run in runs]) for key in chosen} if chosen else {}
-        row["versus_ce"] = {} if name == "ce" else _versus(runs, results.get("ce", []), len(table))
+        row["selected_metrics"] = (
+            {key: _estimate([run["selected_metrics"][key] for run in runs]) for key in chosen} if chosen else {}
+        )
+        row["versus_ce"] = None if name == "ce" else _versus(runs, results.get("ce", []), len(table))
         rows.append(row)
     rows.sort(key=lambda row: -row["metrics"]["balanced_accuracy"]["mean"])
     for rank, row in enumerate(rows, start=1):
         row["rank"] = rank
-    notes = [] if seeds > 1 else ["One seed: there are no intervals and no tests."]
+    best = rows[0]
+    near = [row["method"] for row in rows[1:] if _near(results[row["method"]], results[best["method"]])]
+    notes = [] if seeds > 1 else ["one seed shows neither an interval nor a test"]
     return {
         "metric": "balanced_accuracy",
         "select": "last",
         "groups_rule": groups["rule"],
         "seeds": list(range(seeds)),
+        "reference": "ce",
+        "level": 0.95,
+        "level_with_best": near,
         "rows": rows,
         "notes": notes,
     }
@@ -247,8 +277,18 @@ def _versus(runs: list[dict[str, Any]], baseline: list[dict[str, Any]], methods:
         value = _estimate(gaps)
         p = float(stats.ttest_1samp(gaps, 0).pvalue) if len(gaps) > 1 and np.std(gaps) > 0 else None
         result[key] = {"difference": value["mean"], "low": value["low"], "high": value["high"], "p": p}
-        result[key]["p_holm"] = None if p is None else min(1.0, p * (methods - 1))
+        result[key] |= {
+            "p_holm": None if p is None else min(1.0, p * (methods - 1)),
+            "test": "paired t",
+            "p_t": p,
+            "n": len(gaps),
+        }
     return result
+
+
+def _near(runs: list[dict[str, Any]], best: list[dict[str, Any]]) -> bool:
+    entry = _versus(runs, best, 2).get("balanced_accuracy", {})
+    return entry.get("low") is None or entry["low"] <= 0 <= entry["high"]
 
 
 def _write(path: Path, value: dict[str, Any]) -> None:

@@ -1,0 +1,246 @@
+"""The report in a real browser: no errors, no requests, everything drawn, and the controls work."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from steelyard.report import write_report
+
+pytestmark = pytest.mark.browser
+PLOTS = ("groups", "recall", "sizes", "cost", "curves", "confusion-0", "confusion-1", "reliability", "ece")
+FLAGS = (
+    "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
+    "--disable-component-update --disable-sync --disable-dev-shm-usage --window-size=1360,1000"
+).split()
+
+
+@pytest.fixture(scope="module")
+def driver(chromium: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    webdriver = pytest.importorskip("selenium.webdriver", reason="needs selenium")
+    binary = os.environ.get("STEELYARD_CHROMEDRIVER") or shutil.which("chromedriver")
+    if binary is None:
+        pytest.skip("needs chromedriver on the path, or STEELYARD_CHROMEDRIVER")
+    options = webdriver.ChromeOptions()
+    for flag in (*FLAGS, f"--user-data-dir={tmp_path_factory.mktemp('profile')}"):
+        options.add_argument(flag)
+    options.binary_location = chromium
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
+    browser = webdriver.Chrome(options=options, service=webdriver.ChromeService(binary))
+    yield browser
+    browser.quit()
+
+
+@pytest.fixture(scope="module")
+def fabricated() -> Any:
+    path = Path(__file__).parents[1] / "unit" / "report" / "fabricate.py"
+    spec = importlib.util.spec_from_file_location("report_fabricate", path)
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module.fabricate
+
+
+@pytest.fixture
+def opened(driver: Any, fabricated: Any, tmp_path: Path) -> Any:
+    """Opens the report of a made-up comparison from the disk and waits until it is drawn."""
+    from selenium.webdriver.support.ui import WebDriverWait
+
+    def open_report(**settings: Any) -> Any:
+        page = write_report(fabricated(tmp_path, **settings))
+        for kind in ("browser", "performance"):
+            driver.get_log(kind)
+        driver.get(page.as_uri())
+        WebDriverWait(driver, 60).until(lambda d: d.execute_script("return document.body.dataset.ready") == "true")
+        return driver
+
+    return open_report
+
+
+def requests(driver: Any) -> list[str]:
+    import json
+
+    messages = [json.loads(entry["message"])["message"] for entry in driver.get_log("performance")]
+    return [m["params"]["request"]["url"] for m in messages if m["method"] == "Network.requestWillBeSent"]
+
+
+def order(driver: Any) -> list[str]:
+    return driver.execute_script(
+        "return [...document.querySelectorAll('.board:not([hidden]) tbody th.name')].map((cell) => cell.dataset.v)"
+    )
+
+
+def column(driver: Any, key: str) -> list[float]:
+    return driver.execute_script(
+        "const heads = [...document.querySelectorAll('.board:not([hidden]) thead th')];"
+        "const at = heads.findIndex((head) => head.querySelector('button')?.dataset.key === arguments[0]);"
+        "return [...document.querySelectorAll('.board:not([hidden]) tbody tr')].map((row) => Number(row.cells[at].dataset.v))",
+        key,
+    )
+
+
+def heading(driver: Any, key: str) -> Any:
+    return driver.find_element("css selector", f".board:not([hidden]) thead button[data-key='{key}']")
+
+
+def sorting(driver: Any, key: str) -> str:
+    return driver.execute_script("return arguments[0].closest('th').getAttribute('aria-sort')", heading(driver, key))
+
+
+def drawn(driver: Any, plot: str) -> int:
+    return driver.execute_script(
+        "return document.querySelectorAll(`#${arguments[0]} svg path, #${arguments[0]} svg image`).length", plot
+    )
+
+
+def click(driver: Any, selector: str) -> None:
+    driver.execute_script("arguments[0].click()", driver.find_element("css selector", selector))
+
+
+def errors(driver: Any) -> list[str]:
+    return [entry["message"] for entry in driver.get_log("browser")]
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {},
+        {"classes": 2, "methods": 4, "seeds": 1, "validation": False, "class_names": ("</script><b>a", "%{x} & <a href='x'>")},
+        {"classes": 300, "methods": 14, "seeds": 2, "epochs": 3, "unfinished": (("la", 1), ("focal", 0), ("focal", 1))},
+    ],
+    ids=["usual", "two-classes-one-seed", "many-classes-unfinished"],
+)
+def test_all_is_drawn_without_errors_or_requests(opened, settings):
+    driver = opened(**settings)
+    assert errors(driver) == []
+    assert [url for url in requests(driver) if not url.startswith(("file://", "data:", "blob:"))] == []
+    assert {plot: drawn(driver, plot) > 0 for plot in PLOTS} == dict.fromkeys(PLOTS, True)
+    # Nothing is wider than the window.
+    assert driver.execute_script("return document.documentElement.scrollWidth <= window.innerWidth")
+
+
+def test_the_table_sorts_by_mouse(opened):
+    driver = opened()
+    before = order(driver)
+    assert sorting(driver, "rank") == "ascending"
+    heading(driver, "few_recall").click()
+    assert sorting(driver, "few_recall") == "descending"
+    assert sorting(driver, "rank") == "none"
+    assert column(driver, "few_recall") == sorted(column(driver, "few_recall"), reverse=True)
+    heading(driver, "few_recall").click()
+    assert sorting(driver, "few_recall") == "ascending"
+    assert column(driver, "few_recall") == sorted(column(driver, "few_recall"))
+    assert order(driver) != before
+    heading(driver, "method").click()
+    assert order(driver) == sorted(before)
+    heading(driver, "rank").click()
+    assert order(driver) == before
+
+
+def test_the_table_sorts_by_keyboard(opened):
+    from selenium.webdriver.common.keys import Keys
+
+    driver = opened()
+    button = heading(driver, "cost")
+    driver.execute_script("arguments[0].focus()", button)
+    button.send_keys(Keys.ENTER)
+    assert column(driver, "cost") == sorted(column(driver, "cost"))
+    button.send_keys(Keys.SPACE)
+    assert column(driver, "cost") == sorted(column(driver, "cost"), reverse=True)
+    assert sorting(driver, "cost") == "descending"
+
+
+def test_the_switch_of_epochs_shows_the_other_numbers(opened):
+    driver = opened()
+    last = column(driver, "balanced_accuracy")
+    bars = "return JSON.stringify(document.getElementById('groups').data.map((trace) => trace.y))"
+    before = driver.execute_script(bars)
+    click(driver, "input[name=epoch][value=best_valid]")
+    assert column(driver, "balanced_accuracy") != last
+    assert driver.execute_script(bars) != before
+    click(driver, "input[name=epoch][value=last]")
+    assert column(driver, "balanced_accuracy") == last
+    assert driver.execute_script(bars) == before
+
+
+def test_differences_and_further_metrics_can_be_shown(opened):
+    driver = opened()
+    cell = ".board:not([hidden]) tbody td.main .difference"
+    assert not driver.find_element("css selector", cell).is_displayed()
+    click(driver, "input[name=value][value=difference]")
+    assert driver.find_element("css selector", cell).is_displayed()
+    assert not heading(driver, "mcc").is_displayed()
+    click(driver, "#extra")
+    assert heading(driver, "mcc").is_displayed()
+
+
+def test_methods_are_taken_out_of_every_plot(opened):
+    driver = opened()
+    names = "return document.getElementById('groups').data.map((trace) => trace.name)"
+    curves = driver.execute_script("return document.getElementById('curves').data.length")
+    assert "la" in driver.execute_script(names)
+    click(driver, ".chip[data-method='2']")
+    assert "la" not in driver.execute_script(names)
+    assert driver.execute_script("return document.getElementById('curves').data.length") == curves - 4
+    assert driver.find_element("css selector", ".chip[data-method='2']").get_attribute("aria-pressed") == "false"
+    click(driver, ".chip[data-all='0']")
+    assert driver.execute_script(names) == []
+    click(driver, ".chip[data-all='1']")
+    assert len(driver.execute_script(names)) == 7
+    assert errors(driver) == []
+
+
+def test_a_method_has_one_colour_on_all_plots_in_light_and_in_dark(opened):
+    driver = opened()
+    script = (
+        "const look = DATA.methods.find((m) => m.name === 'imbsam');"
+        "const bar = document.getElementById('groups').data.find((t) => t.name === 'imbsam').marker.color;"
+        "const point = document.getElementById('cost').data.find((t) => t.hovertext[0].includes('imbsam')).marker.color;"
+        "return [bar, point, look.light, look.dark, getComputedStyle(document.body).backgroundColor]"
+    )
+    bar, point, light, dark, paper = driver.execute_script(script)
+    assert bar == point == light
+    driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": [{"name": "prefers-color-scheme", "value": "dark"}]})
+    try:
+        bar, point, _, _, night = driver.execute_script(script)
+    finally:
+        driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": []})
+    assert bar == point == dark
+    assert night != paper
+
+
+def test_the_confusion_matrix_of_any_method_can_be_chosen(opened):
+    driver = opened()
+    numbers = "return JSON.stringify(document.getElementById('confusion-1').data[0].z)"
+    before = driver.execute_script(numbers)
+    driver.execute_script(
+        "const pick = document.getElementById('confusion-method-1'); pick.value = 'focal'; pick.dispatchEvent(new Event('change'))"
+    )
+    assert driver.execute_script(numbers) != before
+
+
+def test_markup_in_class_names_stays_text(opened):
+    driver = opened(
+        classes=2, methods=2, seeds=1, epochs=2, class_names=("<b>bold</b> %{x}", "<a href='https://example.org'>link</a>")
+    )
+    ticks = driver.execute_script("return [...document.querySelectorAll('#sizes .xtick text')].map((t) => t.textContent)")
+    assert ticks[0] == "<b>bold</b> %{x}"
+    assert driver.execute_script("return document.querySelectorAll('.plot a').length") == 0
+
+
+def test_a_narrow_window_needs_no_sideways_scrolling(opened):
+    driver = opened(epochs=3)
+    driver.execute_cdp_cmd(
+        "Emulation.setDeviceMetricsOverride", {"width": 400, "height": 800, "deviceScaleFactor": 1, "mobile": False}
+    )
+    try:
+        wide = driver.execute_script("return document.documentElement.scrollWidth")
+    finally:
+        driver.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+    assert wide <= 400

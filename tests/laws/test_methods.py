@@ -1,0 +1,226 @@
+"""Laws of methods: every file of the room is gone through, so a new method is tested the moment it is there."""
+
+from __future__ import annotations
+
+import inspect
+import re
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+
+from steelyard.core.fit import Fitted, fit
+from steelyard.core.regime import Regime
+from steelyard.core.stage import Stage
+from steelyard.core.task import TaskView
+from steelyard.settings import bind, dry_run, known_names, parameters_of, resolve, resolve_method
+from steelyard.settings.probe import ProbeTask, slots_of, words_of
+from steelyard.settings.text import format_value
+from tiny import Blobs, numbers, same_weights
+
+METHODS = known_names("method")
+REGIME = Regime(epochs=4, batch_size=16, lr=0.05)
+SECTIONS = ("Formula:", "Reference:", "Departures:", "Example:")
+
+every_method = pytest.mark.parametrize("name", METHODS)
+
+
+def trained(method: str, task: Blobs | None = None, regime: Regime = REGIME, seed: int = 0) -> Fitted:
+    return fit(Blobs() if task is None else task, resolve_method(method), regime, seed=seed, device="cpu")
+
+
+def equal_counts() -> Blobs:
+    return Blobs(counts=(25, 25, 25))
+
+
+def settings_of(function: Callable[..., Any]) -> dict[str, inspect.Parameter]:
+    return dict(list(inspect.signature(function).parameters.items())[1:])
+
+
+@every_method
+def test_a_method_ends_and_yields_stages(name: str) -> None:
+    run = dry_run(resolve("method", name))
+    assert run.stages
+    assert all(isinstance(stage, Stage) for stage in run.stages)
+    assert isinstance(run.judged, nn.Module)
+
+
+@every_method
+def test_settings_are_keyword_only_typed_and_have_defaults(name: str) -> None:
+    function = resolve("method", name)
+    for parameter in settings_of(function).values():
+        assert parameter.kind is inspect.Parameter.KEYWORD_ONLY
+        assert parameter.default is not inspect.Parameter.empty
+        assert parameter.annotation is not inspect.Parameter.empty
+
+
+@every_method
+def test_defaults_can_be_written_as_text(name: str) -> None:
+    function = resolve("method", name)
+    texts = {key: format_value(parameter.default) for key, parameter in settings_of(function).items()}
+    known = {key: parameter for key, parameter in parameters_of(function).items() if not parameter.positional}
+    assert bind(name, known, texts) == {key: parameter.default for key, parameter in settings_of(function).items()}
+
+
+@every_method
+def test_the_docstring_says_formula_settings_reference_and_departures(name: str) -> None:
+    function = resolve("method", name)
+    text = inspect.getdoc(function) or ""
+    assert len(text.partition("\n")[0]) <= 120
+    assert not [section for section in SECTIONS if f"\n{section}\n" not in text]
+    assert not [key for key in settings_of(function) if not re.search(rf"^    {key}: ", text, re.MULTILINE)]
+
+
+@every_method
+def test_two_dry_runs_are_equal(name: str) -> None:
+    first, second = dry_run(resolve_method(name)), dry_run(resolve_method(name))
+    assert words_of(first) == words_of(second)
+    assert same_weights(first.model, second.model)
+    assert same_weights(first.judged, second.judged)
+    for one, other in zip(first.stages, second.stages, strict=True):
+        assert slots_of(one).keys() == slots_of(other).keys()
+        assert same_weights(one.objective, other.objective)
+
+
+@every_method
+def test_the_counts_of_the_task_stay_as_they_are(name: str) -> None:
+    task = ProbeTask()
+    before = task.counts.clone()
+    dry_run(resolve_method(name), task)
+    assert torch.equal(task.counts, before)
+
+
+class Trap:
+    """A split that must not be looked at."""
+
+    def __getattribute__(self, name: str) -> Any:
+        raise AssertionError(f"the test split was asked for '{name}'")
+
+    def __len__(self) -> int:
+        raise AssertionError("the test split was asked for its length")
+
+
+@every_method
+def test_the_test_split_is_out_of_reach(name: str) -> None:
+    task = Blobs()
+    task.splits["test"] = Trap()  # type: ignore[assignment]
+    trained(name, task, Regime(epochs=1, batch_size=32))
+
+
+def test_a_view_has_no_test_split() -> None:
+    task = Blobs()
+    view = TaskView(task)
+    held = [value for key in dir(view) if not key.startswith("__") for value in [getattr(view, key)]]
+    assert not [value for value in held if value is task.splits["test"] or value is task or value is task.splits]
+
+
+@every_method
+def test_two_runs_of_a_seed_agree_bit_for_bit(name: str) -> None:
+    first, second, other = trained(name), trained(name), trained(name, seed=1)
+    assert same_weights(first.model, second.model)
+    assert numbers(first.history) == numbers(second.history)
+    assert not same_weights(first.model, other.model)
+
+
+@every_method
+@pytest.mark.parametrize("counts", [(40, 1, 5), (40, 0, 5)], ids=["one row", "no row"])
+def test_a_class_with_one_row_or_none_does_no_harm(name: str, counts: tuple[int, ...]) -> None:
+    fitted = trained(name, Blobs(counts=counts), Regime(epochs=2, batch_size=16, lr=0.05))
+    assert all(torch.isfinite(value).all() for value in fitted.model.state_dict().values())
+
+
+@every_method
+def test_every_method_but_plain_training_makes_a_difference(name: str) -> None:
+    inputs = torch.randn(16, 4)
+    scores = [fitted.model.eval()(inputs) for fitted in (trained(name), trained("ce"))]
+    assert torch.allclose(*scores, atol=1e-6) is (name == "ce")
+
+
+def alike(one: Fitted, other: Fitted) -> None:
+    """Equal scores up to rounding, and equal histories."""
+    inputs = torch.randn(32, 4)
+    assert torch.allclose(one.model.eval()(inputs), other.model.eval()(inputs), atol=2e-4)
+    assert [line["train_loss"] for line in one.history] == pytest.approx([line["train_loss"] for line in other.history], rel=1e-4)
+
+
+LIMITS = [
+    "la(tau=0)",
+    "posthoc-la(tau=0)",
+    "focal(gamma=0)",
+    "inverse-frequency(power=0)",
+    "drw(power=0)",
+    "drw(after=1)",
+    "class-balanced(beta=0)",
+    "cb-drw(beta=0)",
+    "cb-drw(after=1)",
+    "cb-focal(beta=0,gamma=0)",
+    "gla(q=0,tau=0)",
+    "label-smoothing(smoothing=0)",
+    "class-smoothing(minimum=0,maximum=0)",
+    "mixup(alpha=0)",
+    "drs(after=1)",
+]
+
+
+@pytest.mark.parametrize("limit", LIMITS)
+def test_declared_limits_are_plain_training(limit: str) -> None:
+    alike(trained(limit), trained("ce"))
+
+
+@pytest.mark.parametrize("limit", ["mixup(alpha=0)", "drs(after=1)"])
+def test_limits_that_change_nothing_keep_every_bit(limit: str) -> None:
+    assert same_weights(trained(limit).model, trained("ce").model)
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["la", "balanced-softmax", "inverse-frequency", "drw", "class-balanced", "cb-drw", "arb(counts=global)", "gla(q=0)", "gca(q=0)"],
+)
+def test_equal_counts_make_it_plain_training(name: str) -> None:
+    fitted, plain = trained(name, equal_counts()), trained("ce", equal_counts())
+    inputs = torch.randn(32, 4)
+    assert torch.allclose(fitted.model.eval()(inputs), plain.model.eval()(inputs), atol=2e-4)
+
+
+def test_equal_counts_make_a_post_hoc_shift_change_no_decision() -> None:
+    inputs = torch.randn(32, 4)
+    shifted, plain = trained("posthoc-la", equal_counts()).model.eval(), trained("ce", equal_counts()).model.eval()
+    assert torch.allclose(shifted(inputs).softmax(1), plain(inputs).softmax(1), atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("la", "balanced-softmax"),
+        ("la", "arb(counts=global)"),
+        ("la(tau=0.7)", "gla(q=0,tau=0.7)"),
+        ("la", "gla(q=0)"),
+        ("focal+class-balanced", "cb-focal"),
+        ("mixup+balanced-softmax", "mixup-bs"),
+        ("weighting=deferred(effective-number(beta=0.9999),after=0.8)", "cb-drw"),
+        ("ldam+cb-drw", "ldam-drw"),
+        ("class-balanced(beta=0.99999999)", "inverse-frequency"),
+        ("sqrt-sampling(power=0)", "balanced-sampling"),
+        ("drs(after=0)", "balanced-sampling"),
+    ],
+)
+def test_methods_that_are_the_same_are_the_same(one: str, other: str) -> None:
+    alike(trained(one), trained(other))
+
+
+@pytest.mark.parametrize(("deferred", "before"), [("drw", "ce"), ("cb-drw", "ce"), ("drs", "ce"), ("ldam-drw", "ldam")])
+def test_before_the_switch_deferred_methods_do_nothing(deferred: str, before: str) -> None:
+    late, plain = (
+        [line["train_loss"] for line in trained(name, regime=REGIME.replace(epochs=10)).history] for name in (deferred, before)
+    )
+    assert late[:8] == plain[:8]
+    assert late[8] != plain[8]
+
+
+@every_method
+def test_every_method_learns(name: str) -> None:
+    """On easy data every method ends far above chance, a third."""
+    last = trained(name, regime=Regime(epochs=15, batch_size=16, lr=0.05, warmup_epochs=1)).history[-1]
+    assert last["valid_balanced_accuracy"] > 0.5
