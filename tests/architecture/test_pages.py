@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 import shlex
+import shutil
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -44,9 +46,18 @@ def test_python_blocks_run(page: Path, tmp_path: Path, monkeypatch: pytest.Monke
         exec(compile("\n" * (line - 1) + code, str(page), "exec"), names)
 
 
+def of_the_demo() -> list[tuple[str, str]]:
+    """What `make demo` would run."""
+    if shutil.which("make") is None:
+        return []
+    done = subprocess.run(["make", "-n", "demo"], cwd=REPO, capture_output=True, text=True, check=True)
+    lines = done.stdout.replace("\\\n", " ").splitlines()
+    return [("Makefile", "steelyard " + line.partition("/steelyard ")[2]) for line in lines if "/steelyard compare" in line]
+
+
 def commands() -> list[tuple[str, str]]:
-    """Page and text of every `steelyard ...` command in a shell block, continued lines joined."""
-    found = []
+    """Page and text of every `steelyard ...` command in a shell block, continued lines joined, and of the demo's."""
+    found = of_the_demo()
     for page in PAGES:
         if page.is_file():
             for _, code in blocks(page, "sh", "bash", "console", "shell"):

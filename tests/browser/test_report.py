@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +17,17 @@ from steelyard.report import write_report
 pytestmark = pytest.mark.browser
 PLOTS = ("groups", "recall", "sizes", "cost", "curves", "confusion-0", "confusion-1", "reliability", "ece")
 FLAGS = (
-    "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
-    "--disable-component-update --disable-sync --disable-dev-shm-usage --window-size=1360,1000"
-).split()
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--disable-dev-shm-usage",
+    "--window-size=1360,1000",
+)
 
 
 @pytest.fixture(scope="module")
@@ -50,22 +59,26 @@ def fabricated() -> Any:
 @pytest.fixture
 def opened(driver: Any, fabricated: Any, tmp_path: Path) -> Any:
     """Opens the report of a made-up comparison from the disk and waits until it is drawn."""
-    from selenium.webdriver.support.ui import WebDriverWait
 
     def open_report(**settings: Any) -> Any:
         page = write_report(fabricated(tmp_path, **settings))
         for kind in ("browser", "performance"):
             driver.get_log(kind)
         driver.get(page.as_uri())
-        WebDriverWait(driver, 60).until(lambda d: d.execute_script("return document.body.dataset.ready") == "true")
+        until(driver, lambda: driver.execute_script("return document.body.dataset.ready") == "true")
         return driver
 
     return open_report
 
 
-def requests(driver: Any) -> list[str]:
-    import json
+def until(driver: Any, condition: Callable[[], bool]) -> None:
+    """Wait for what the browser does in its own time."""
+    from selenium.webdriver.support.ui import WebDriverWait
 
+    WebDriverWait(driver, 60).until(lambda _: condition())
+
+
+def requests(driver: Any) -> list[str]:
     messages = [json.loads(entry["message"])["message"] for entry in driver.get_log("performance")]
     return [m["params"]["request"]["url"] for m in messages if m["method"] == "Network.requestWillBeSent"]
 
@@ -208,6 +221,7 @@ def test_a_method_has_one_colour_on_all_plots_in_light_and_in_dark(opened):
     assert bar == point == light
     driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": [{"name": "prefers-color-scheme", "value": "dark"}]})
     try:
+        until(driver, lambda: driver.execute_script(script)[0] == dark)
         bar, point, _, _, night = driver.execute_script(script)
     finally:
         driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": []})
@@ -220,7 +234,8 @@ def test_the_confusion_matrix_of_any_method_can_be_chosen(opened):
     numbers = "return JSON.stringify(document.getElementById('confusion-1').data[0].z)"
     before = driver.execute_script(numbers)
     driver.execute_script(
-        "const pick = document.getElementById('confusion-method-1'); pick.value = 'focal'; pick.dispatchEvent(new Event('change'))"
+        "const pick = document.getElementById('confusion-method-1');"
+        "pick.value = 'focal'; pick.dispatchEvent(new Event('change'))"
     )
     assert driver.execute_script(numbers) != before
 
@@ -240,6 +255,7 @@ def test_a_narrow_window_needs_no_sideways_scrolling(opened):
         "Emulation.setDeviceMetricsOverride", {"width": 400, "height": 800, "deviceScaleFactor": 1, "mobile": False}
     )
     try:
+        until(driver, lambda: driver.execute_script("return document.querySelector('#recall svg').clientWidth") < 400)
         wide = driver.execute_script("return document.documentElement.scrollWidth")
     finally:
         driver.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})

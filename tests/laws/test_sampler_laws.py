@@ -53,7 +53,10 @@ def test_every_public_sampler_is_under_the_law():
 
 @every_sampler
 @given(
-    labels=st.lists(st.integers(0, 5), min_size=1, max_size=30), seed=st.integers(0, 3), epoch=st.integers(0, 9), size=st.integers(1, 40)
+    labels=st.lists(st.integers(0, 5), min_size=1, max_size=30),
+    seed=st.integers(0, 3),
+    epoch=st.integers(0, 9),
+    size=st.integers(1, 40),
 )
 def test_an_epoch_is_a_function_of_seed_and_epoch(build, labels, seed, epoch, size):
     targets = torch.tensor(labels)

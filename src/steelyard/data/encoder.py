@@ -58,8 +58,8 @@ class CategoryColumn:
         """Category numbers int64 `[N]` in 0..len(levels)."""
         import pandas as pd
 
-        codes = pd.Categorical(_as_text(column), categories=list(self.levels)).codes
-        return np.asarray(codes, dtype=np.int64) + 1
+        known = pd.Index(self.levels, dtype=object)
+        return np.asarray(known.get_indexer(_as_text(column).astype(object)), dtype=np.int64) + 1
 
 
 @dataclass(frozen=True)

@@ -42,7 +42,7 @@ def encode_labels(
     found = {split: _named(values, target, split) for split, values in labels.items()}
     learnable = [name for split, (names, _) in found.items() if split != "test" for name in names]
     if class_names is None:
-        _refuse_measurement(labels["train"], target)
+        _refuse_measurement(labels["train"], len(found["train"][0]), target)
         known = sort_labels(set(learnable))
     else:
         known = tuple(str(name) for name in class_names)
@@ -118,8 +118,7 @@ def _by_number(names: list[str], known: tuple[str, ...]) -> list[str]:
     return [by_number.get(name, name) for name in names]
 
 
-def _refuse_measurement(values: np.ndarray, target: str) -> None:
-    distinct = len(np.unique(values)) if values.dtype.kind in "iufb" else len(set(values.tolist()))
+def _refuse_measurement(values: np.ndarray, distinct: int, target: str) -> None:
     if values.dtype.kind == "f" and distinct > CONTINUOUS_VALUES and bool((values != np.floor(values)).any()):
         raise DataError(
             f"{target} looks like a measurement ({distinct} different values, with fractions): choose a column of classes, "

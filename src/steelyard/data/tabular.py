@@ -15,7 +15,7 @@ from steelyard.data.files import reading, require_file, suffix_of
 from steelyard.data.raw import Frame, Part
 
 IDENTIFIER = re.compile(
-    r"(^|[_\s.-])(id|uuid|guid|index|rowid|row_?n(o|r|umber)?)$|^(id|row)[_\s.-]|[a-z](Id|ID)$|^unnamed: 0$", re.I
+    r"(?i:(^|[_\s.-])(id|uuid|guid|index|rowid|row_?(no|nr|number))$|^(id|row)[_\s.-]|^unnamed: 0$)|[a-z](Id|ID)$"
 )
 RUNNING_ROWS = 20
 """Rows from which a column 0, 1, 2, ... is taken for a row number rather than a feature."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from numbers import Real
 
 from torch import Tensor
 
@@ -27,13 +28,15 @@ def check_rows(logits: Tensor, target: Tensor, classes: int | None = None) -> No
         raise ArgumentError("target", expected, target.dtype)
 
 
-def check_number(argument: str, value: float, *, low: float = -math.inf, high: float = math.inf, open_high: bool = False) -> float:
+def check_number(
+    argument: str, value: float, *, low: float = -math.inf, high: float = math.inf, open_high: bool = False
+) -> float:
     """A finite number in [low, high], or in [low, high) where `open_high`.
 
     Raises:
         ArgumentError: it is not.
     """
-    inside = isinstance(value, int | float) and math.isfinite(value) and low <= value <= high
+    inside = isinstance(value, Real) and math.isfinite(value) and low <= value <= high
     if not inside or (open_high and value == high):
         raise ArgumentError(argument, _range(low, high, open_high), value)
     return float(value)

@@ -50,9 +50,7 @@ class LDAM(Loss):
 
     margins: Tensor
 
-    def __init__(
-        self, class_counts: CountsLike, max_margin: float = 0.5, scale: float = 30.0, reduction: str = "mean"
-    ) -> None:
+    def __init__(self, class_counts: CountsLike, max_margin: float = 0.5, scale: float = 30.0, reduction: str = "mean") -> None:
         super().__init__(reduction)
         self.max_margin = check_number("max_margin", max_margin, low=0)
         self.scale = check_number("scale", scale, low=0)

@@ -18,7 +18,8 @@ def cb_drw(task: TaskView, *, beta: float = 0.9999, after: float = 0.8) -> Stage
     Args:
         task: what is learnt.
         beta: in [0, 1), see `class-balanced`.
-        after: fraction of the epochs after which the weights act, in [0, 1].
+        after: fraction of the epochs after which the weights act, in [0, 1]; at least five epochs are needed for 0.8 to
+            be reached.
 
     Reference:
         Cao, Wei, Gaidon, Arechiga, Ma: Learning imbalanced datasets with label-distribution-aware margin loss, NeurIPS 2019.

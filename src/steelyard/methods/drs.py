@@ -18,7 +18,8 @@ def drs(_task: TaskView, *, after: float = 0.8) -> Stages:
 
     Args:
         _task: not looked at; the sampler is given the training labels.
-        after: fraction of the epochs after which classes are balanced, in [0, 1].
+        after: fraction of the epochs after which classes are balanced, in [0, 1]; at least five epochs are needed for 0.8 to
+            be reached.
 
     Reference:
         Cao, Wei, Gaidon, Arechiga, Ma: Learning imbalanced datasets with label-distribution-aware margin loss, NeurIPS 2019.

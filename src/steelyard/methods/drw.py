@@ -17,7 +17,8 @@ def drw(task: TaskView, *, after: float = 0.8, power: float = 1.0) -> Stages:
 
     Args:
         task: what is learnt.
-        after: fraction of the epochs after which the weights act, in [0, 1].
+        after: fraction of the epochs after which the weights act, in [0, 1]; at least five epochs are needed for 0.8 to
+            be reached.
         power: steepness of the weights, 1 for full inverse frequency.
 
     Reference:

@@ -7,18 +7,20 @@ from torch import nn
 from steelyard.core.errors import CombinationError
 from steelyard.core.head import find_head
 from steelyard.core.objective import Objective
-from steelyard.core.stage import Stage, Stages
+from steelyard.core.stage import Stage, Steps
 from steelyard.core.task import TaskView
+from steelyard.decisions import Adjusted, Scale
 from steelyard.losses import LDAM
 from steelyard.nets import NormedLinear, with_head
 
 
-def ldam(task: TaskView, *, max_margin: float = 0.5, scale: float = 30.0) -> Stages:
+def ldam(task: TaskView, *, max_margin: float = 0.5, scale: float = 30.0) -> Steps:
     """LDAM: the true class must win by a margin that is larger for rarer classes.
 
     Formula:
         `L = CE(s * (z - m_y e_y), y)`, `m_c` proportional to `n_c ** -1/4` with largest value `max_margin`,
         `z_j = cos(w_j, h)`: the last linear layer of a fresh model is replaced by one with normalised features and weights.
+        Decide by `argmax z`; probabilities are `softmax(s * z)`.
 
     Args:
         task: what is learnt.
@@ -32,14 +34,16 @@ def ldam(task: TaskView, *, max_margin: float = 0.5, scale: float = 30.0) -> Sta
         Cao, Wei, Gaidon, Arechiga, Ma: Learning imbalanced datasets with label-distribution-aware margin loss, NeurIPS 2019.
 
     Departures:
-        none.
+        The judged model gives `s * z` where the released code gives cosines, whose softmax says nothing about certainty.
+        Decisions are the same. Validation numbers during training are those of the cosines.
 
     Example:
         >>> from steelyard.settings import describe_method
         >>> describe_method("ldam").words
-        {'loss': 'ldam'}
+        {'loss': 'ldam', 'decision': 'scale'}
     """
-    yield Stage(Objective(LDAM(task.counts, max_margin=max_margin, scale=scale)), model=cosine_model(task))
+    model = yield Stage(Objective(LDAM(task.counts, max_margin=max_margin, scale=scale)), model=cosine_model(task))
+    return Adjusted(model, Scale(scale))
 
 
 def cosine_model(task: TaskView) -> nn.Module:

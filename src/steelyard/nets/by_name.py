@@ -69,11 +69,11 @@ def build(
     try:
         model = make(short, num_classes, shape[0], pretrained, settings)
     except TypeError as error:
-        raise ArgumentError("settings", f"arguments that '{name}' takes", f"{settings} ({error})") from error
-    except OSError as error:
-        raise SteelyardError(
-            f"the pretrained weights of '{name}' could not be loaded ({error}); use pretrained=False"
-        ) from error
+        raise ArgumentError("settings", f"ones that '{name}' knows", f"{settings} ({error})") from error
+    except (OSError, RuntimeError) as error:
+        if not pretrained:
+            raise
+        raise SteelyardError(f"the weights of '{name}' could not be loaded ({error}): use pretrained=False") from error
     _try_out(name, model, shape, num_classes)
     return model
 
@@ -139,10 +139,14 @@ def _locate(name: str) -> tuple[str, str]:
 def _import(library: str) -> ModuleType:
     try:
         return importlib.import_module(library)
+    except ModuleNotFoundError as error:
+        raise SteelyardError(f"models of {library} need the package {error.name or library}: {EXTRA}") from error
     except (ImportError, RuntimeError, OSError) as error:
-        # torchvision fails with RuntimeError beside a torch that it was not built for.
-        reason = "is not installed" if isinstance(error, ModuleNotFoundError) else f"cannot be imported ({error})"
-        raise SteelyardError(f"models of {library} need the package {library}, which {reason}: {EXTRA}") from error
+        # torchvision raises RuntimeError beside a torch that it was not built for.
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise SteelyardError(
+            f"models of {library} need a torchvision that was built for the installed torch ({reason}): {EXTRA}"
+        ) from error
 
 
 def _names(library: str, module: ModuleType) -> list[str]:

@@ -71,7 +71,7 @@ def leaderboard_table(leaderboard: Json, width: int | None = None) -> Table:
     table.caption = Text(_caption(leaderboard, view))
     for column in columns:
         style = {"justify": "left", "overflow": "fold"} if column.left else {"justify": "right", "no_wrap": True}
-        table.add_column(Text(column.heading), min_width=column.width, **style)  # type: ignore[arg-type]
+        table.add_column(Text(column.heading), min_width=column.width, **style)
     for index, line in enumerate(view.lines):
         row = [Text(c.cells[index], style="bold" if c.best[index] else "dim" if line.control else "") for c in columns]
         table.add_row(*row)

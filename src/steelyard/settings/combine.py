@@ -16,6 +16,7 @@ from steelyard.core.objective import Objective
 from steelyard.core.rows import Clock, Evidence
 from steelyard.core.stage import Stage, Steps
 from steelyard.core.task import TaskView
+from steelyard.settings.names import resolve
 from steelyard.settings.probe import PROBE_COUNTS, DryRun, dry_run, slots_of, started
 from steelyard.settings.words import Choice
 
@@ -33,23 +34,16 @@ class WordMethod:
 
     def __call__(self, task: TaskView) -> Steps:
         """Yield the stage."""
-        built = self.choice.build(task.counts)
-        word = self.choice.word
+        word, built = self.choice.word, self.choice.build(task.counts)
+        if (word, self.choice.name) == ("loss", "ldam"):  # the one loss that needs a classifier of its own
+            judged: nn.Module | None = yield from resolve("method", "ldam")(task, **self.choice.settings)
+            return judged
         if word == "decision":
             model = yield Stage()
             adjusted: nn.Module = importlib.import_module("steelyard.decisions.adjusted").Adjusted(model, built)
             return adjusted
-        if word in ("loss", "weighting"):
-            head = _cosine_model(task) if word == "loss" and self.choice.name == "ldam" else None
-            yield Stage(Objective(**{word: built}), model=head)
-        else:
-            yield Stage(**{word: built})
+        yield Stage(Objective(**{word: built})) if word in ("loss", "weighting") else Stage(**{word: built})
         return None
-
-
-def _cosine_model(task: TaskView) -> nn.Module:
-    model: nn.Module = importlib.import_module("steelyard.methods.ldam").cosine_model(task)
-    return model
 
 
 @dataclass(frozen=True)
@@ -190,7 +184,6 @@ def _sampler_power(stage: Stage) -> float:
     sampler = stage.sampler(target, seed=0, rank=0, world_size=1)
     drawn = [row for epoch in range(8) for row in sampler.chunks(Clock(epoch=10_000 - epoch, epochs=10_001), 0)]
     return _power(torch.bincount(target[torch.cat(drawn)], minlength=len(counts)).clamp_min(1) / counts)
-
 
 
 def _power(favour: Tensor) -> float:

@@ -87,7 +87,12 @@ def dry_run(method: Callable[[TaskView], Steps], task: Task | None = None) -> Dr
         >>> len(dry_run(erm).stages)
         1
     """
-    view = TaskView(ProbeTask() if task is None else task)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)  # as the loop does: a method may draw from torch's global generator (a new layer's weights)
+        return _walk(method, TaskView(ProbeTask() if task is None else task))
+
+
+def _walk(method: Callable[[TaskView], Steps], view: TaskView) -> DryRun:
     steps = started(method, view)
     stages, model = list[Stage](), None
     try:

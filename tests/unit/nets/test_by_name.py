@@ -54,6 +54,8 @@ def calls(monkeypatch):
     def get_model(name, *, weights, num_classes=1000, **settings):
         if "strange" in settings:
             raise TypeError("unexpected keyword argument 'strange'")
+        if weights and name == "resnet18":
+            raise OSError("no route to host")
         seen.append({"name": name, "weights": weights, **settings})
         return Pooled(3, num_classes)
 
@@ -124,7 +126,7 @@ def test_a_library_that_breaks_on_import_is_reported(monkeypatch):
         raise RuntimeError("operator torchvision::nms does not exist")
 
     monkeypatch.setattr(importlib, "import_module", broken)
-    with pytest.raises(SteelyardError, match=r"cannot be imported \(operator torchvision::nms"):
+    with pytest.raises(SteelyardError, match=r"built for the installed torch \(operator torchvision::nms"):
         build("torchvision:vgg11", num_classes=2, input_shape=(3, 8, 8))
 
 
@@ -149,6 +151,8 @@ def test_nothing_is_downloaded_unless_asked(calls):
     model = build("torchvision:vgg11", num_classes=2, input_shape=(3, 8, 8), pretrained=True)
     assert calls[-1]["weights"] == "DEFAULT"
     assert model.fc.out_features == 2
+    with pytest.raises(SteelyardError, match=r"no route to host.*pretrained=False"):
+        build("torchvision:resnet18", num_classes=2, input_shape=(3, 8, 8), pretrained=True)
 
 
 def test_auxiliary_classifiers_are_off(calls):

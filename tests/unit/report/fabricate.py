@@ -242,8 +242,7 @@ def _leaderboard(
     rows.sort(key=lambda row: -row["metrics"]["balanced_accuracy"]["mean"])
     for rank, row in enumerate(rows, start=1):
         row["rank"] = rank
-    best = rows[0]
-    near = [row["method"] for row in rows[1:] if _near(results[row["method"]], results[best["method"]])]
+    near = [row["method"] for row in rows[1:] if _near(results[row["method"]], results[rows[0]["method"]])]
     notes = [] if seeds > 1 else ["one seed shows neither an interval nor a test"]
     return {
         "metric": "balanced_accuracy",
@@ -275,7 +274,8 @@ def _versus(runs: list[dict[str, Any]], baseline: list[dict[str, Any]], methods:
         if not gaps:
             continue
         value = _estimate(gaps)
-        p = float(stats.ttest_1samp(gaps, 0).pvalue) if len(gaps) > 1 and np.std(gaps) > 0 else None
+        spread = float(np.std(gaps, ddof=1) / np.sqrt(len(gaps))) if len(gaps) > 1 else 0.0
+        p = 2 * float(stats.t.sf(abs(value["mean"]) / spread, len(gaps) - 1)) if spread > 1e-12 else None
         result[key] = {"difference": value["mean"], "low": value["low"], "high": value["high"], "p": p}
         result[key] |= {
             "p_holm": None if p is None else min(1.0, p * (methods - 1)),

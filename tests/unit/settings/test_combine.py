@@ -28,7 +28,7 @@ def test_words_of_both_end_up_in_one_stage() -> None:
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("ldam+drw", {"loss": "ldam", "weighting": "deferred(inverse-frequency)"}),
+        ("ldam+drw", {"loss": "ldam", "weighting": "deferred(inverse-frequency)", "decision": "scale"}),
         ("la + mixup", {"loss": "logit-adjusted", "transform": "mixup"}),
         ("focal+inverse-frequency", {"loss": "focal", "weighting": "inverse-frequency"}),
         ("mixup+posthoc-la", {"transform": "mixup", "decision": "logit-shift"}),
@@ -42,7 +42,10 @@ def test_words_of_both_end_up_in_one_stage() -> None:
         ("la(tau=0.5)+inverse-frequency(power=0.5)", {"loss": "logit-adjusted", "weighting": "inverse-frequency"}),
         ("sqrt-sampling+la(tau=0.5)", {"loss": "logit-adjusted", "sampler": "power(power=0.5)"}),
         ("arb+balanced-sampling", {"loss": "arb", "sampler": "balanced"}),
-        ("ldam+class-balanced+mixup", {"loss": "ldam", "weighting": "effective-number", "transform": "mixup"}),
+        (
+            "ldam+class-balanced+mixup",
+            {"loss": "ldam", "weighting": "effective-number", "transform": "mixup", "decision": "scale"},
+        ),
         ("class-smoothing+drw", {"loss": "class-smoothing", "weighting": "deferred(inverse-frequency)"}),
     ],
 )
@@ -57,6 +60,7 @@ def test_parts_that_fit_become_one_method(text: str, words: dict[str, str]) -> N
         ("ldam-drw+drw", "methods 'ldam-drw' and 'drw' cannot be combined: both set the weighting"),
         ("mixup+mixup-bs", "both set the transform"),
         ("posthoc-la+posthoc-la(tau=0.5)", "both set the decision"),
+        ("ldam+posthoc-la", "both set the decision"),
         ("drs+balanced-sampling", "both set the sampler"),
         ("la loss=focal", "methods 'la' and 'loss=focal' cannot be combined: both set the loss"),
         ("mixup+la+focal", "methods 'la' and 'focal' cannot be combined: both set the loss"),

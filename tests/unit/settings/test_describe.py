@@ -36,7 +36,7 @@ def test_settings_make_a_method_no_control() -> None:
     [
         ("ce", {}),
         ("la", {"loss": "logit-adjusted"}),
-        ("ldam-drw", {"loss": "ldam", "weighting": "deferred(effective-number)"}),
+        ("ldam-drw", {"loss": "ldam", "weighting": "deferred(effective-number)", "decision": "scale"}),
         ("posthoc-la", {"decision": "logit-shift"}),
         ("sqrt-sampling", {"sampler": "power(power=0.5)"}),
         ("mixup-bs", {"loss": "balanced-softmax", "transform": "mixup"}),
