@@ -42,9 +42,8 @@ def fit(
     """Train a model on data with a named method and regime.
 
     Args:
-        data: a built-in name, a path, `(X, y)` as NumPy arrays, torch tensors or a DataFrame and its labels, a torch Dataset,
-            or a `Task`.
-        target: the column with the labels, where the data are a table.
+        data: a built-in name, a path, X as a NumPy array, torch tensor or DataFrame, a torch Dataset, or a `Task`.
+        target: the labels `[N]` of X, or the name of the column that holds them, where the data are a table.
         method: a name ("la", "ldam-drw", "la(tau=1.5)", "ldam+drw"), or a generator function of a task view.
         regime: a name ("short", "cosine200(epochs=100)"), a `Regime`, or "auto" for the usual one for such data.
         model: a name ("resnet32", "timm:vit_tiny_patch16_224"), a module, a factory of modules, or "auto". A module that is
@@ -73,6 +72,8 @@ def fit(
     from steelyard.settings import resolve_method, resolve_regime
 
     recipe = resolve_method(method)
+    if target is not None and not isinstance(target, str):
+        data, target = (data, target), None
     if isinstance(data, Task):
         if problem or target is not None or model != "auto":
             given = [*problem, *(["target"] if target is not None else []), *(["model"] if model != "auto" else [])]

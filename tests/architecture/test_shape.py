@@ -19,9 +19,7 @@ COVERED_BY = {
 NOT_MIRRORED: dict[str, str] = {}
 """Modules that no test names, and why that is right."""
 
-MANY_PARAMETERS: dict[str, str] = {
-    "estimator.SteelyardClassifier": "scikit-learn wants every setting of an estimator as a constructor parameter",
-}
+MANY_PARAMETERS: dict[str, str] = {}
 """Constructors with more parameters than the rest, and why."""
 
 

@@ -187,7 +187,8 @@ def test_limits_that_change_nothing_keep_every_bit(limit: str) -> None:
         "cb-drw",
         "arb(counts=global)",
         "gla(q=0)",
-        "gca(q=0)",
+        "gca(q=0,kappa=0)",
+        "gca",
     ],
 )
 def test_equal_counts_make_it_plain_training(name: str) -> None:
@@ -209,6 +210,7 @@ def test_equal_counts_make_a_post_hoc_shift_change_no_decision() -> None:
         ("la", "arb(counts=global)"),
         ("la(tau=0.7)", "gla(q=0,tau=0.7)"),
         ("la", "gla(q=0)"),
+        ("gca(kappa=0)", "inverse-frequency"),
         ("focal+class-balanced", "cb-focal"),
         ("mixup+balanced-softmax", "mixup-bs"),
         ("weighting=deferred(effective-number(beta=0.9999),after=0.8)", "cb-drw"),

@@ -1,1 +1,1 @@
-"""."""
+"""The machinery that every method shares: rows, oracle, roles, stages, the loop, checkpoints and errors."""

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 from steelyard.core.errors import SteelyardError, UnknownName
 from steelyard.core.measure import Report
@@ -38,7 +39,8 @@ class Recorder(Assesses):
     def __init__(self, logger: Logger, settings: Mapping[str, Any] | None = None) -> None:
         self.logger = logger
         if settings:
-            logger.log_hyperparams(dict(settings))
+            with contextlib.suppress(NotImplementedError):  # Fabric's CSV logger keeps numbers only
+                logger.log_hyperparams(dict(settings))
 
     def assess(self, report: Report) -> None:
         """Log the epoch."""
@@ -52,13 +54,13 @@ class Recorder(Assesses):
 
 
 def _csv(folder: Path) -> Logger:
-    from lightning.fabric.loggers import CSVLogger
+    from lightning.fabric.loggers.csv_logs import CSVLogger
 
-    return CSVLogger(folder, name="csv", version="", flush_logs_every_n_steps=1)
+    return cast("Logger", CSVLogger(folder, name="csv", version="", flush_logs_every_n_steps=1))
 
 
 def _tensorboard(folder: Path) -> Logger:
-    from lightning.fabric.loggers import TensorBoardLogger
+    from lightning.fabric.loggers.tensorboard import TensorBoardLogger
 
     return TensorBoardLogger(folder, name="tensorboard", version="")
 

@@ -169,7 +169,7 @@ def class_permutation(num_classes: int, seed: int = 0) -> Tensor:
 def _pareto(x: float, factor: float, alpha: float) -> float:
     """(1 - x + x factor^(1/alpha))^-alpha by logarithms, since the power overflows for a small alpha."""
     if x in (0.0, 1.0):
-        return factor**-x
+        return float(factor**-x)
     constant, growing = math.log1p(-x), math.log(x) + math.log(factor) / alpha
     larger = max(constant, growing)
     return math.exp(-alpha * (larger + math.log1p(math.exp(min(constant, growing) - larger))))

@@ -147,7 +147,7 @@ def _loss_power(loss: nn.Module, sampled: float) -> float:
     if kind in ("BalancedSoftmax", "GeneralizedClassAware"):
         return 1.0
     if kind == "ARB":  # with batch counts it corrects what the sampler has left
-        return 1.0 if facts.get("class_counts") is not None or "log_counts" in loss.state_dict() else max(0.0, 1.0 - sampled)
+        return 1.0 if "shift" in loss.state_dict() else max(0.0, 1.0 - sampled)
     if kind == "LogitAdjusted":
         return float(facts["tau"])
     if kind == "GeneralizedLogitAdjusted":

@@ -40,7 +40,7 @@ class Deferred(Weighting):
         (False, True)
     """
 
-    def __init__(self, weighting: Weighting, after: float) -> None:
+    def __init__(self, weighting: Weighting, after: float = 0.8) -> None:
         super().__init__()
         whole = isinstance(after, Integral) and not isinstance(after, bool)
         fraction = isinstance(after, Real) and not isinstance(after, Integral) and 0 <= after <= 1

