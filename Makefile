@@ -28,7 +28,7 @@ endif
 DEMO_ARGS ?=
 TEST_ARGS ?=
 # One thread a process: the suite is spread over the cores, and results do not depend on how many there are.
-PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n auto --maxprocesses 8
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n auto --maxprocesses 8 --dist loadgroup
 
 .NOTPARALLEL:
 .DELETE_ON_ERROR:

@@ -104,7 +104,8 @@ def leaderboard(
     }
     present = reference in table.cells
     board["verdict"] = verdict(board, best, present)
-    board["notes"] = [*notes(board, best, present), *_missing(table, list(about), planned), *_shared_notes(table)]
+    found = [*notes(board, best, present), *_missing(table, list(about), planned), *_shared_notes(table)]
+    board["notes"] = list(dict.fromkeys(found))
     return board
 
 

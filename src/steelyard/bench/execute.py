@@ -7,10 +7,11 @@ import io
 import json
 import traceback
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 from steelyard.bench.listeners import Heartbeat, Log
@@ -96,7 +97,7 @@ def _execute(order: Order) -> dict[str, Any]:
         "run_id": run.id,
         "seconds": fitted.seconds,
         "steps": fitted.steps,
-        "seconds_per_step": fitted.seconds / max(fitted.steps, 1),
+        "seconds_per_step": typical_step(fitted.history),
         "peak_memory_mb": fitted.peak_memory_mb,
         "selected_epoch": fitted.selected_epoch,
         "epochs": len(fitted.history),
@@ -172,6 +173,24 @@ def _scores(proba: Any, target: Any, task: Any, groups: Any) -> Any:
     from steelyard.metrics import evaluate
 
     return evaluate(proba, target, class_counts=task.counts, groups=groups)
+
+
+def typical_step(history: Sequence[Mapping[str, Any]]) -> float | None:
+    """Median over the epochs of the seconds a step took: other work on the machine disturbs some epochs, seldom most.
+
+    Args:
+        history: lines with `stage`, `step` (steps of the stage so far) and `seconds` (training so far).
+
+    Example:
+        >>> typical_step([{"stage": 0, "step": 10, "seconds": 5.0}, {"stage": 0, "step": 20, "seconds": 6.0}])
+        0.3
+    """
+    paces, stage, step, seconds = [], None, 0, 0.0
+    for line in history:
+        before = step if line["stage"] == stage else 0
+        paces.append((line["seconds"] - seconds) / max(line["step"] - before, 1))
+        stage, step, seconds = line["stage"], line["step"], line["seconds"]
+    return median(paces) if paces else None
 
 
 def _now() -> str:

@@ -96,6 +96,7 @@ def compare(plan: Comparison, out: Path, *, machine: Machine, display: Display, 
         todo = [run for run in runs if run.id not in finished]
         jobs, threads = machine.crew(len(runs))
         about = {"jobs": jobs, "threads": threads, "versions": versions(), "git_commit": git_commit()}
+        about["runs"] = [run.id for run in runs]
         write_json(out / "comparison.json", dict(facts) | about)
         display.begin(len(todo), len(runs) - len(todo))
         failures = _run_all(plan, todo, out, store, machine, display)
@@ -127,6 +128,7 @@ def write_leaderboard(
         groups_rule=facts["groups"]["rule"],
         reference=REFERENCE,
     )
+    board["notes"] += facts.get("notes", [])
     board["notes"] += [f"{run.method}, seed {run.seed}, did not finish: {reason}" for run, reason in failures]
     write_json(out / "leaderboard.json", board)
     return board

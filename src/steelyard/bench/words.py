@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from steelyard.metrics.paired import EXACT_PAIRS, RANK_TEST_PAIRS, smallest_p
+from steelyard.metrics.scores import clipped
 
 SIGNIFICANT = 0.05
 FIELD = {"last": "metrics", "best_valid": "selected_metrics"}
@@ -33,7 +34,8 @@ def verdict(board: Board, best: Row | None, has_reference: bool) -> str:
         first += f" from {_seeds(best['n_seeds'])}."
     else:
         level = f"{board['level'] * 100:g} % interval"
-        first += f" ({level} {numbers['low']:.3f} to {numbers['high']:.3f}, {_seeds(best['n_seeds'])})."
+        low, high = clipped(board["metric"], numbers["low"], numbers["high"])
+        first += f" ({level} {low:.3f} to {high:.3f}, {_seeds(best['n_seeds'])})."
     sentences = [first]
     if best["method"] == board["reference"]:
         sentences.append(f"No other method has a better mean than plain {board['reference']}.")
@@ -58,8 +60,6 @@ def notes(board: Board, best: Row | None, has_reference: bool) -> list[str]:
     if max(row["n_seeds"] for row in board["rows"]) == 1:
         found.append("one seed shows neither an interval nor a test: differences may be chance; use 3 seeds or more")
     found += _on_tests(board)
-    if board["near_best"]:
-        found.append(_level(board).rstrip("."))
     if best is not None and board["worst_recall_null"] is not None:
         common = best[FIELD[board["select"]]]["balanced_accuracy"]["mean"]
         found.append(
@@ -111,8 +111,9 @@ def _against(board: Board, best: Row) -> str:
         return f"It is {gap}{cost}; one paired seed cannot say whether that is chance."
     if versus["p"] is None:
         return f"It is {gap}{cost}; the difference is the same for all {versus['n']} seeds: no spread, no test."
+    low, high = clipped(board["metric"], versus["low"], versus["high"], difference=True)
     measured = (
-        f"paired {board['level'] * 100:g} % interval {versus['low']:+.3f} to {versus['high']:+.3f}, "
+        f"paired {board['level'] * 100:g} % interval {low:+.3f} to {high:+.3f}, "
         f"{versus['test']}, p = {versus['p_holm']:.2g} after Holm's correction"
     )
     if versus["p_holm"] < SIGNIFICANT:

@@ -30,7 +30,10 @@ def as_counts(class_counts: CountsLike, argument: str = "class_counts") -> Tenso
         >>> as_counts([90, 10])
         tensor([90, 10])
     """
-    raw = class_counts.detach().cpu() if isinstance(class_counts, Tensor) else torch.as_tensor(np.asarray(class_counts))
+    try:
+        raw = class_counts.detach().cpu() if isinstance(class_counts, Tensor) else torch.as_tensor(np.asarray(class_counts))
+    except (TypeError, ValueError):
+        raise ArgumentError(argument, "a list of class sizes [C]", f"{class_counts!r:.60}") from None
     if raw.ndim != 1 or raw.numel() == 0:
         raise ArgumentError(argument, "a non-empty one-dimensional list of class sizes [C]", f"shape {tuple(raw.shape)}")
     exact = raw.to(torch.float64)

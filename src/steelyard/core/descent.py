@@ -20,5 +20,5 @@ class Descent(Protocol):
 def plain(oracle: Oracle, batch: Batch) -> Evaluation:
     """The gradient of the objective here: the identity element of descents."""
     evaluation = oracle(batch)
-    evaluation.loss.backward()  # type: ignore[no-untyped-call]
+    evaluation.loss.backward()
     return evaluation

@@ -57,7 +57,47 @@ class CrossEntropy(Loss):
 
     def rows(self, logits: Tensor, target: Tensor, **_: Any) -> Tensor:
         """`-log softmax(z)_y`, `[N]`."""
-        return F.cross_entropy(upcast(logits), target, reduction="none")
+        logits, target = as_rows(logits, target)
+        return F.cross_entropy(logits, target, reduction="none")
+
+
+def as_rows(logits: Tensor, target: Tensor, classes: int | None = None) -> tuple[Tensor, Tensor]:
+    """Logits `[N, C]` in at least float32 and targets `[N]` in int64. Every loss of the package starts with this.
+
+    Args:
+        logits: `[N, C]`, any floating dtype.
+        target: `[N]`, any integer dtype.
+        classes: the number of columns that there must be; None for any.
+
+    Raises:
+        ArgumentError: naming `logits` or `target`, where a shape or dtype is wrong, or (on the CPU only: elsewhere it would
+            wait for the device, which reports it itself) a target is no column of the logits.
+    """
+    if classes is not None:
+        check_classes(logits, classes)
+    elif logits.ndim != 2:
+        raise ArgumentError("logits", "of shape [N, C], one row a scored unit and one column a class", list(logits.shape))
+    if not logits.is_floating_point():
+        raise ArgumentError("logits", "floating-point scores", logits.dtype)
+    if target.shape != logits.shape[:1]:
+        raise ArgumentError("target", f"of shape [{logits.shape[0]}], one class index a row of logits", list(target.shape))
+    if target.is_floating_point() or target.is_complex() or target.dtype == torch.bool:
+        expected = "whole class indices (int64); give a mixed example as two rows with shares instead of soft targets"
+        raise ArgumentError("target", expected, target.dtype)
+    _check_range(target, logits.shape[1])
+    return upcast(logits), target.long()
+
+
+def _check_range(target: Tensor, classes: int) -> None:
+    if target.device.type != "cpu" or target.numel() == 0 or torch.compiler.is_compiling():
+        return
+    try:
+        low, high = (int(end) for end in torch.aminmax(target))
+    except RuntimeError:  # mapped by torch.vmap, which lets nobody look at values
+        return
+    if low < 0 or high >= classes:
+        expected = f"class indices from 0 to {classes - 1} (leave out the rows that are to be ignored)"
+        raise ArgumentError("target", expected, f"indices from {low} to {high}")
 
 
 def upcast(logits: Tensor) -> Tensor:

@@ -134,7 +134,7 @@ def launch(function: Callable[..., Any], processes: int, *arguments: Any) -> Any
     with tempfile.TemporaryDirectory() as folder:
         outcome = Path(folder) / "outcome"
         try:
-            spawn(_enter, (processes, folder, function, arguments), nprocs=processes)  # type: ignore[no-untyped-call]
+            spawn(_enter, (processes, folder, function, arguments), nprocs=processes)
         except ProcessExitedException as died:
             raise TrainingError(f"process {died.error_index} of {processes} died with exit code {died.exit_code}") from None
         except ProcessRaisedException as raised:

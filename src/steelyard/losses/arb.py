@@ -9,8 +9,7 @@ from torch import Tensor
 
 from steelyard.core.counts import CountsLike, prior
 from steelyard.core.errors import ArgumentError
-from steelyard.core.loss import Loss, upcast
-from steelyard.losses._checks import check_rows
+from steelyard.core.loss import Loss, as_rows
 from steelyard.numeric.nll import affine_nll
 from steelyard.numeric.precision import as_table
 
@@ -61,8 +60,7 @@ class ARB(Loss):
 
     def rows(self, logits: Tensor, target: Tensor, *, batch_counts: Tensor | None = None, **_: Any) -> Tensor:
         """`-log softmax(z + log k)_y`, `[N]`."""
-        check_rows(logits, target, None if self.shift is None else self.shift.shape[0])
-        logits = upcast(logits)
+        logits, target = as_rows(logits, target, None if self.shift is None else self.shift.shape[0])
         if self.shift is not None:
             return affine_nll(logits, target, shift=self.shift.to(logits.dtype))
         if batch_counts is None:

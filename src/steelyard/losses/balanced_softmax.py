@@ -7,8 +7,7 @@ from typing import Any
 from torch import Tensor
 
 from steelyard.core.counts import CountsLike, prior
-from steelyard.core.loss import Loss, upcast
-from steelyard.losses._checks import check_rows
+from steelyard.core.loss import Loss, as_rows
 from steelyard.numeric.nll import affine_nll
 from steelyard.numeric.precision import as_table
 
@@ -39,8 +38,8 @@ class BalancedSoftmax(Loss):
 
     Example:
         >>> import torch
-        >>> BalancedSoftmax([90, 10])(torch.zeros(1, 2), torch.tensor([1])).item()  # -log 0.1
-        2.3025851249694824
+        >>> BalancedSoftmax([90, 10])(torch.zeros(1, 2), torch.tensor([1]))  # -log 0.1
+        tensor(2.3026)
     """
 
     shift: Tensor
@@ -51,8 +50,7 @@ class BalancedSoftmax(Loss):
 
     def rows(self, logits: Tensor, target: Tensor, **_: Any) -> Tensor:
         """`-log softmax(z + log n)_y`, `[N]`."""
-        check_rows(logits, target, self.shift.shape[0])
-        logits = upcast(logits)
+        logits, target = as_rows(logits, target, self.shift.shape[0])
         return affine_nll(logits, target, shift=self.shift.to(logits.dtype))
 
     def extra_repr(self) -> str:

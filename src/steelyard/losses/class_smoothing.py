@@ -8,8 +8,8 @@ from torch import Tensor
 
 from steelyard.core.counts import CountsLike, effective
 from steelyard.core.errors import ArgumentError
-from steelyard.core.loss import Loss, upcast
-from steelyard.losses._checks import check_number, check_rows
+from steelyard.core.loss import Loss, as_rows
+from steelyard.losses._checks import check_number
 from steelyard.numeric.nll import affine_nll
 from steelyard.numeric.precision import as_table
 from steelyard.numeric.smoothing import smoothed_head, smoothed_tail
@@ -26,7 +26,8 @@ class ClassSmoothing(Loss):
         tail: `e_c = min + (max - min) (log n_max - log n_c) / (log n_max - log n_min)`
 
     The two directions are opposites. "head" makes large classes less certain of themselves, which calibrates them. "tail"
-    regularises small classes, but also lowers the logit gap they aim for, so look at their recall, and think of `LogitAdjusted`.
+    regularises small classes, but also lowers the logit gap they aim for, so look at their recall, and think of
+    `LogitAdjusted`.
 
     Args:
         class_counts: training rows a class `[C]`; a class never seen counts as one row. Where all are equal, e is `minimum`.
@@ -71,8 +72,7 @@ class ClassSmoothing(Loss):
 
     def rows(self, logits: Tensor, target: Tensor, **_: Any) -> Tensor:
         """`(1 - e_y) (-log p_y) + e_y mean_j(-log p_j)`, `[N]`."""
-        check_rows(logits, target, self.smoothing.shape[0])
-        logits = upcast(logits)
+        logits, target = as_rows(logits, target, self.smoothing.shape[0])
         return affine_nll(logits, target, smoothing=self.smoothing.to(logits.dtype)[target])
 
     def extra_repr(self) -> str:

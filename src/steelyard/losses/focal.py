@@ -6,8 +6,8 @@ from typing import Any
 
 from torch import Tensor
 
-from steelyard.core.loss import Loss, upcast
-from steelyard.losses._checks import check_number, check_rows
+from steelyard.core.loss import Loss, as_rows
+from steelyard.losses._checks import check_number
 from steelyard.numeric.nll import affine_nll
 from steelyard.numeric.psi import focal
 
@@ -38,8 +38,8 @@ class Focal(Loss):
 
     Example:
         >>> import torch
-        >>> Focal(gamma=2.0)(torch.zeros(1, 2), torch.tensor([0])).item()  # log(2) / 4
-        0.17328679561614990
+        >>> Focal(gamma=2.0)(torch.zeros(1, 2), torch.tensor([0]))  # log(2) / 4
+        tensor(0.1733)
     """
 
     def __init__(self, gamma: float = 1.0, reduction: str = "mean") -> None:
@@ -48,8 +48,8 @@ class Focal(Loss):
 
     def rows(self, logits: Tensor, target: Tensor, **_: Any) -> Tensor:
         """`-(1 - p_y)^gamma log p_y`, `[N]`."""
-        check_rows(logits, target)
-        return focal(affine_nll(upcast(logits), target), self.gamma)
+        logits, target = as_rows(logits, target)
+        return focal(affine_nll(logits, target), self.gamma)
 
     def extra_repr(self) -> str:
         """Shown by print(loss)."""

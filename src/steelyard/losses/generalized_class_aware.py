@@ -10,8 +10,8 @@ from torch import Tensor
 
 from steelyard.core.counts import CountsLike, effective, prior
 from steelyard.core.errors import ArgumentError
-from steelyard.core.loss import Loss, upcast
-from steelyard.losses._checks import check_number, check_rows
+from steelyard.core.loss import Loss, as_rows
+from steelyard.losses._checks import check_number
 from steelyard.numeric.nll import affine_nll
 from steelyard.numeric.normalise import over_classes, over_rows
 from steelyard.numeric.precision import as_table
@@ -28,10 +28,10 @@ class GeneralizedClassAware(Loss):
         `L = w_y Psi_q( softmax(z / rho_y)_y )`, `w_y = rho_y / pi_y` or `1 / pi_y`, `Psi_q(u) = (1 - u^q) / q`,
         `Psi_0(u) = -log u`; decide by `argmax z`
 
-    With q = 0 the first weight is consistent for balanced accuracy whatever the margins, the second only where they are all
-    equal: its population decision is `argmax eta_y / (pi_y rho_y)`. For q > 0 no consistency is claimed, also not for
-    margins of 1: the population decision is then `argmax eta_y / pi_y` still, but of a loss whose gradient fades where u is
-    small.
+    Where all margins are equal, both weights are consistent for balanced accuracy at every q: the population decision is
+    `argmax eta_y / pi_y`, `eta_y = P(y | x)`. With unequal margins only `rho_y / pi_y` with q = 0 is; `1 / pi_y` decides for
+    `argmax eta_y / (pi_y rho_y)`, and with q > 0 either decides otherwise on some populations. The gradient fades where u is
+    small, as that of `GeneralizedLogitAdjusted`.
 
     Args:
         class_counts: training rows a class `[C]`; a class never seen counts as one row.
@@ -61,8 +61,8 @@ class GeneralizedClassAware(Loss):
 
     Example:
         >>> import torch
-        >>> GeneralizedClassAware([90, 10])(torch.zeros(1, 2), torch.tensor([1])).item()  # log(2) / 0.1
-        6.931471824645996
+        >>> GeneralizedClassAware([90, 10])(torch.zeros(1, 2), torch.tensor([1]))  # log(2) / 0.1
+        tensor(6.9315)
     """
 
     class_weights: Tensor
@@ -88,21 +88,21 @@ class GeneralizedClassAware(Loss):
         table = rho / pi if weight == "rho_over_prior" else 1 / pi
         if normalise != "none":
             table = over_classes(table) if normalise == "classes" else over_rows(table, effective(class_counts))
-        self.weight = weight
+        self.weight, self.normalise = weight, normalise
         self.divides = margins is not None
         self.register_buffer("margins", as_table(rho))
         self.register_buffer("class_weights", as_table(table))
 
     def rows(self, logits: Tensor, target: Tensor, **_: Any) -> Tensor:
         """`w_y Psi_q(softmax(z / rho_y)_y)`, `[N]`."""
-        check_rows(logits, target, self.margins.shape[0])
-        logits = upcast(logits)
+        logits, target = as_rows(logits, target, self.margins.shape[0])
         scale = (1 / self.margins).to(logits.dtype)[target] if self.divides else None
         return self.class_weights.to(logits.dtype)[target] * generalized(affine_nll(logits, target, scale=scale), self.q)
 
     def extra_repr(self) -> str:
         """Shown by print(loss)."""
-        return f"classes={self.margins.shape[0]}, q={self.q}, weight={self.weight!r}, {super().extra_repr()}"
+        own = f"q={self.q}, weight={self.weight!r}, normalise={self.normalise!r}"
+        return f"classes={self.margins.shape[0]}, {own}, {super().extra_repr()}"
 
 
 def _check_margins(margins: Tensor | Sequence[float], classes: int) -> Tensor:

@@ -7,8 +7,8 @@ from typing import Any
 from torch import Tensor
 
 from steelyard.core.counts import CountsLike, prior
-from steelyard.core.loss import Loss, upcast
-from steelyard.losses._checks import check_number, check_rows
+from steelyard.core.loss import Loss, as_rows
+from steelyard.losses._checks import check_number
 from steelyard.numeric.nll import affine_nll
 from steelyard.numeric.precision import as_table
 from steelyard.numeric.psi import generalized
@@ -45,8 +45,8 @@ class GeneralizedLogitAdjusted(Loss):
 
     Example:
         >>> import torch
-        >>> GeneralizedLogitAdjusted([50, 50], q=0.5)(torch.zeros(1, 2), torch.tensor([0])).item()  # (1 - sqrt(1/2)) / 0.5
-        0.5857864022254944
+        >>> GeneralizedLogitAdjusted([50, 50], q=0.5)(torch.zeros(1, 2), torch.tensor([0]))  # (1 - sqrt(1/2)) / 0.5
+        tensor(0.5858)
     """
 
     shift: Tensor
@@ -59,8 +59,7 @@ class GeneralizedLogitAdjusted(Loss):
 
     def rows(self, logits: Tensor, target: Tensor, **_: Any) -> Tensor:
         """`Psi_q(softmax(z + tau log pi)_y)`, `[N]`."""
-        check_rows(logits, target, self.shift.shape[0])
-        logits = upcast(logits)
+        logits, target = as_rows(logits, target, self.shift.shape[0])
         return generalized(affine_nll(logits, target, shift=self.shift.to(logits.dtype)), self.q)
 
     def extra_repr(self) -> str:

@@ -8,8 +8,8 @@ from torch import Tensor
 
 from steelyard.core.counts import CountsLike, effective
 from steelyard.core.errors import ArgumentError
-from steelyard.core.loss import Loss, upcast
-from steelyard.losses._checks import check_number, check_rows
+from steelyard.core.loss import Loss, as_rows
+from steelyard.losses._checks import check_number
 from steelyard.numeric.margins import ldam_margins
 from steelyard.numeric.nll import affine_nll
 from steelyard.numeric.precision import as_table
@@ -40,7 +40,7 @@ class LDAM(Loss):
         Cao, Wei, Gaidon, Arechiga, Ma, Learning imbalanced datasets with label-distribution-aware margin loss, NeurIPS 2019.
 
     Departures:
-        none.
+        A class never seen has a margin; the released code divides by zero.
 
     Example:
         >>> import torch
@@ -60,8 +60,7 @@ class LDAM(Loss):
 
     def rows(self, logits: Tensor, target: Tensor, **_: Any) -> Tensor:
         """`-log softmax(s (z - m_y e_y))_y` of cosines z, `[N]`."""
-        check_rows(logits, target, self.margins.shape[0])
-        logits = upcast(logits)
+        logits, target = as_rows(logits, target, self.margins.shape[0])
         margin = (self.scale * self.margins).to(logits.dtype)[target]
         return affine_nll(logits, target, scale=self.scale, margin=margin)
 

@@ -7,8 +7,8 @@ from typing import Any
 from torch import Tensor
 
 from steelyard.core.counts import CountsLike, prior
-from steelyard.core.loss import Loss, upcast
-from steelyard.losses._checks import check_number, check_rows
+from steelyard.core.loss import Loss, as_rows
+from steelyard.losses._checks import check_number
 from steelyard.numeric.nll import affine_nll
 from steelyard.numeric.precision import as_table
 
@@ -38,8 +38,8 @@ class LogitAdjusted(Loss):
 
     Example:
         >>> import torch
-        >>> LogitAdjusted([90, 10])(torch.zeros(1, 2), torch.tensor([0])).item()  # -log 0.9
-        0.10536054521799088
+        >>> LogitAdjusted([90, 10])(torch.zeros(1, 2), torch.tensor([0]))  # -log 0.9
+        tensor(0.1054)
     """
 
     shift: Tensor
@@ -51,8 +51,7 @@ class LogitAdjusted(Loss):
 
     def rows(self, logits: Tensor, target: Tensor, **_: Any) -> Tensor:
         """`-log softmax(z + tau log pi)_y`, `[N]`."""
-        check_rows(logits, target, self.shift.shape[0])
-        logits = upcast(logits)
+        logits, target = as_rows(logits, target, self.shift.shape[0])
         return affine_nll(logits, target, shift=self.shift.to(logits.dtype))
 
     def extra_repr(self) -> str:

@@ -19,9 +19,10 @@ from steelyard.metrics.confusion import (
 from steelyard.metrics.paired import PairedDifference, holm, mcnemar, paired_test, sign_flip, smallest_p, t_interval
 from steelyard.metrics.proportion import balanced_accuracy_error, clopper_pearson, wilson, worst_recall_null
 from steelyard.metrics.ranking import auprc, auroc, positive_class
-from steelyard.metrics.scores import LOWER_IS_BETTER, METRICS, Scores, evaluate
+from steelyard.metrics.scores import BOUNDS, LOWER_IS_BETTER, METRICS, Scores, clipped, evaluate
 
 __all__ = [
+    "BOUNDS",
     "DEFAULT",
     "LOWER_IS_BETTER",
     "METRICS",
@@ -38,6 +39,7 @@ __all__ = [
     "brier",
     "calibration_test",
     "classwise_ece",
+    "clipped",
     "clopper_pearson",
     "confusion_matrix",
     "corrected_resampled_t",

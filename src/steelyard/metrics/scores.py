@@ -43,6 +43,26 @@ METRICS = (
 LOWER_IS_BETTER = frozenset({*CALIBRATION_METRICS, "zero_recall_classes"})
 """Of the rest, higher is better."""
 
+BOUNDS = {"mcc": (-1.0, 1.0), "brier": (0.0, 2.0), "log_loss": (0.0, float("inf")), "zero_recall_classes": (0.0, float("inf"))}
+"""Smallest and largest value that a metric can take; 0 and 1 where it is not named here."""
+
+
+def clipped(metric: str, low: float, high: float, *, difference: bool = False) -> tuple[float, float]:
+    """The limits of an interval, cut at what the metric, or a difference of two of its values, can be.
+
+    For display only. A t interval over few seeds reaches past the bounds; its width stays what the seeds say.
+
+    Example:
+        >>> clipped("accuracy", 0.62, 1.08), clipped("mcc", -0.2, 0.5), clipped("log_loss", -0.1, 3.0)
+        ((0.62, 1.0), (-0.2, 0.5), (0.0, 3.0))
+        >>> clipped("accuracy", -0.4, 1.2, difference=True)
+        (-0.4, 1.0)
+    """
+    least, most = BOUNDS.get(metric, (0.0, 1.0)) if metric in METRICS else (-float("inf"), float("inf"))
+    if difference:
+        least, most = least - most, most - least
+    return max(low, least), min(high, most)
+
 
 @dataclass(frozen=True)
 class Scores:

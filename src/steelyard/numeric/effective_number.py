@@ -19,4 +19,6 @@ def effective_number(sizes: Tensor, beta: float) -> Tensor:
         return torch.ones_like(sizes)
     if beta == 1:
         return sizes.clone()
-    return torch.expm1(sizes * math.log1p(beta - 1)) / (beta - 1)
+    # log1p keeps what beta lacks to 1; for a tiny beta, beta - 1 would be -1.
+    log_beta = math.log1p(beta - 1) if beta > 0.5 else math.log(beta)
+    return torch.expm1(sizes * log_beta) / (beta - 1)

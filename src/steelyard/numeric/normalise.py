@@ -50,6 +50,6 @@ def over_batch(weights: Tensor, share: Tensor | None = None) -> Tensor:
         >>> over_batch(torch.tensor([1.0, 3.0]))
         tensor([0.5000, 1.5000])
     """
-    mass = weights.new_tensor(float(weights.shape[0])) if share is None else share.sum()
+    mass = weights.shape[0] if share is None else share.sum()
     total = weights.sum() if share is None else (share * weights).sum()
     return weights * (mass / total.where(total > 0, total.new_ones(())))

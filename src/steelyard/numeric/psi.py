@@ -5,6 +5,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+NEGLIGIBLE_Q = 1e-20
+"""Below this `generalized` equals the cross-entropy to the last bit of float64, but float32 could not divide by q."""
+
 FOCAL_FLOOR = 1e-15
 """Cross-entropies are at least this inside the focal factor: powers of it below 1 keep finite first and second derivatives."""
 
@@ -16,7 +19,7 @@ def generalized(nll: Tensor, q: float) -> Tensor:
         >>> generalized(torch.tensor([1.0, 1000.0]), 0.5)
         tensor([0.7869, 2.0000])
     """
-    return nll if q == 0 else -torch.expm1(-q * nll) / q
+    return nll if q < NEGLIGIBLE_Q else -torch.expm1(-q * nll) / q
 
 
 def focal(nll: Tensor, gamma: float) -> Tensor:

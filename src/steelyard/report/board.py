@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from steelyard.metrics.scores import clipped
 from steelyard.report.store import Json, mapping
 from steelyard.report.vocabulary import DASH, METRICS, Metric, metric_of, number, p_text, ratio_text
 
@@ -13,17 +14,37 @@ EPOCHS = {"last": "metrics", "best_valid": "selected_metrics"}
 
 @dataclass(frozen=True)
 class Estimate:
-    """A mean over seeds with its 95 % interval; whatever is unknown is None."""
+    """A mean over seeds with its 95 % interval; whatever is unknown is None.
+
+    Attributes:
+        mean: over the seeds that have the metric.
+        low: lower limit, not below what the metric can be.
+        high: upper limit, not above what the metric can be.
+        values: one a seed.
+        cut: whether a limit was moved to where the metric ends, so that the mean is not in the middle.
+    """
 
     mean: float | None = None
     low: float | None = None
     high: float | None = None
     values: tuple[float, ...] = ()
+    cut: bool = False
 
-    @property
-    def half(self) -> float | None:
-        """Half the width of the interval."""
-        return None if self.low is None or self.high is None else (self.high - self.low) / 2
+    def span(self, metric: Metric) -> str:
+        """The interval behind a number: half its width, or both limits where one was cut or it is not centred.
+
+        Example:
+            >>> accuracy = METRICS["accuracy"]
+            >>> Estimate(0.7, 0.6, 0.8).span(accuracy), Estimate(0.9, 0.7, 1.0, cut=True).span(accuracy).split(DASH)
+            ('±10.0', ['70.0', '100'])
+        """
+        if self.mean is None or self.low is None or self.high is None:
+            return ""
+        if self.cut or abs(self.high - 2 * self.mean + self.low) > 1e-9:
+            between = DASH if self.low >= 0 else " to "
+            ends = (metric.text(x).removesuffix(".0") if x in (0.0, 1.0) else metric.text(x) for x in (self.low, self.high))
+            return between.join(ends)
+        return f"\N{PLUS-MINUS SIGN}{metric.text((self.high - self.low) / 2)}"
 
 
 @dataclass(frozen=True)
@@ -43,7 +64,11 @@ def estimate(row: Json, metric: str, epoch: str = "last") -> Estimate:
     entry = mapping(mapping(row.get(EPOCHS[epoch])).get(metric))
     values = entry.get("values") if isinstance(entry.get("values"), list) else []
     kept = tuple(x for value in values or [] if (x := number(value)) is not None)
-    return Estimate(number(entry.get("mean")), number(entry.get("low")), number(entry.get("high")), kept)
+    low, high = number(entry.get("low")), number(entry.get("high"))
+    if low is None or high is None:
+        return Estimate(number(entry.get("mean")), None, None, kept)
+    shown = clipped(metric, low, high)
+    return Estimate(number(entry.get("mean")), *shown, kept, shown != (low, high))
 
 
 def versus(leaderboard: Json, row: Json, metric: str, epoch: str) -> Versus:
@@ -57,6 +82,8 @@ def versus(leaderboard: Json, row: Json, metric: str, epoch: str) -> Versus:
     entry = mapping(mapping(row.get("versus_ce")).get(metric))
     if entry and epoch == judged(leaderboard):
         low, high, p, p_holm = (number(entry.get(name)) for name in ("low", "high", "p", "p_holm"))
+        if low is not None and high is not None:
+            low, high = clipped(metric, low, high, difference=True)
         return Versus(number(entry.get("difference")), low, high, p, p_holm, str(entry.get("test") or ""))
     baseline = next((other for other in rows_of(leaderboard) if other.get("method") == "ce"), None)
     mine = estimate(row, metric, epoch).mean
@@ -67,6 +94,17 @@ def versus(leaderboard: Json, row: Json, metric: str, epoch: str) -> Versus:
 def judged(leaderboard: Json) -> str:
     """The epoch whose numbers are ranked and tested: "last" or "best_valid"."""
     return "best_valid" if leaderboard.get("select") == "best_valid" else "last"
+
+
+def interval_name(leaderboard: Json) -> str:
+    """What the intervals of the means are of: seeds, or with one seed the test rows."""
+    return "95 % interval" + (" over test rows" if leaderboard.get("intervals_over") == "rows" else "")
+
+
+def cut_anywhere(leaderboard: Json) -> bool:
+    """Whether any interval of the tables reached past what its metric can be."""
+    found = [(row, name, epoch) for row in rows_of(leaderboard) for epoch in EPOCHS for name in mapping(row.get(EPOCHS[epoch]))]
+    return any(estimate(*each).cut for each in found)
 
 
 def rows_of(leaderboard: Json) -> list[Json]:
@@ -97,7 +135,7 @@ class Cell:
     """One number of the table, as text and as what sorting compares."""
 
     text: str
-    half: str
+    span: str
     value: float | None
     difference_text: str
     difference: float | None
@@ -190,19 +228,19 @@ def _cell(leaderboard: Json, row: Json, metric: Metric, epoch: str, best: str | 
     value = estimate(row, metric.name, epoch)
     against = versus(leaderboard, row, metric.name, epoch)
     text = metric.text(value.mean)
-    half = "" if value.half is None else f"\N{PLUS-MINUS SIGN}{metric.text(value.half)}"
     title = f"{metric.label}: {metric.meaning}"
     if value.values:
         title += "\nseeds: " + ", ".join(metric.text(x) for x in value.values)
     if value.low is not None:
-        title += f"\n95 % interval {metric.text(value.low)} to {metric.text(value.high)}"
+        title += f"\n{interval_name(leaderboard)} {metric.text(value.low)} to {metric.text(value.high)}"
     if against.low is not None:
         title += f"\nto ce {metric.signed(against.difference)}, 95 % interval {metric.signed(against.low)} to "
         title += metric.signed(against.high)
         if against.p is not None:
             title += f", {against.test or 'paired'}: {p_text(against.p)}, after Holm's correction {p_text(against.p_holm)}"
     signed = metric.signed(against.difference) if row.get("method") != "ce" else DASH
-    return Cell(text, half, value.mean, signed, against.difference, value.mean is not None and text == best, title)
+    is_best = value.mean is not None and text == best
+    return Cell(text, value.span(metric), value.mean, signed, against.difference, is_best, title)
 
 
 def _span(rows: Sequence[Json], metric: Metric, epoch: str) -> tuple[float, float]:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from steelyard.core.errors import SteelyardError
-from steelyard.report.board import board, epochs_of
+from steelyard.report.board import board, cut_anywhere, epochs_of
 from steelyard.report.payload import minority, payload
 from steelyard.report.store import Comparison, Json, mapping, read
 from steelyard.report.verdict import epoch_of, facts, verdict
@@ -82,6 +82,7 @@ def context(comparison: Comparison) -> Json:
     epochs = epochs_of(comparison.leaderboard)
     about = comparison.about
     headline, trust = verdict(comparison)
+    over_rows = comparison.leaderboard.get("intervals_over") == "rows"
     return {
         "title": str(about.get("name") or about["data"].get("name") or "comparison"),
         "verdict": headline,
@@ -93,6 +94,9 @@ def context(comparison: Comparison) -> Json:
         "metric": metric_of(data["metric"]),
         "rule": str(about["groups"].get("rule") or comparison.leaderboard.get("groups_rule") or "not stated"),
         "group_sizes": {name: len(members) for name, members in data["groups"].items()},
+        "cut": cut_anywhere(comparison.leaderboard),
+        "over_rows": over_rows,
+        "interval": _interval(len(about["seeds"]), over_rows),
         "methods": [_described(method) for method in about["methods"]],
         "looks": {method["name"]: method for method in data["methods"]},
         "shown": data["shown"],
@@ -110,6 +114,13 @@ def context(comparison: Comparison) -> Json:
         "data": data,
         "dash": DASH,
     }
+
+
+def _interval(seeds: int, over_rows: bool) -> str:
+    """What the error bars of the plots are, in a caption."""
+    if over_rows:
+        return "Thin lines: 95 % interval over the test rows of the one run; one seed has none over seeds."
+    return f"Thin lines: 95 % interval over {seeds} seeds." if seeds > 1 else "One seed: no interval."
 
 
 def _described(method: Json) -> Json:
@@ -169,11 +180,19 @@ def _settings(comparison: Comparison) -> list[tuple[str, list[tuple[str, str]]]]
     titled: list[tuple[str, dict[str, Any]]] = [
         ("Regime", about["regime"]),
         ("Data", data),
+        ("Problem", _problem(comparison)),
         ("Model", about["model"]),
         ("Machine", machine),
         ("Versions", {**about["versions"], "report written with Python": sys.version.split()[0]}),
     ]
     return [(title, [(str(k).replace("_", " "), _plain(v)) for k, v in values.items()]) for title, values in titled if values]
+
+
+def _problem(comparison: Comparison) -> dict[str, Any]:
+    """How the data were made and split, as the runs noted it; what was left at nothing is left out."""
+    noted = mapping(comparison.runs[0].result.get("settings")) if comparison.runs else {}
+    chosen = {key.removeprefix("problem."): value for key, value in noted.items() if key.startswith("problem.")}
+    return {key: value for key, value in chosen.items() if value not in (None, "", "[]", "{}")}
 
 
 def _plain(value: Any) -> str:
@@ -202,10 +221,9 @@ def _binary(comparison: Comparison, data: Json) -> list[Json]:
         row: Json = {"name": method["name"], "light": method["light"], "dark": method["dark"], "control": method["control"]}
         for name in ("auprc", "auroc"):
             mean, low, high = stored.get(name, {}).get(method["name"], (None, None, None))
-            half = None if low is None or high is None else (high - low) / 2
-            row[name] = metric_of(name).text(mean) + (
-                f" \N{PLUS-MINUS SIGN} {metric_of(name).text(half)}" if half is not None else ""
-            )
+            row[name] = metric_of(name).text(mean)
+            if low is not None and high is not None:
+                row[name] += f" ({metric_of(name).text(low)} to {metric_of(name).text(high)})"
         for kind in ("recall", "precision", "f1"):
             values = method["perClass"].get(kind)
             row[kind] = metric_of("accuracy").text(values[rare] if values else None)

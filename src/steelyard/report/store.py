@@ -73,8 +73,9 @@ def mapping(value: Any) -> Json:
 def read(out: Path) -> Comparison:
     """Read OUT/comparison.json, OUT/leaderboard.json and the results and logs of the runs.
 
-    Runs that are not finished, or whose files cannot be read, are named in `missing` and `notes`. Runs of other methods,
-    seeds or regimes in the same folder are left out; of several runs of the same pair the last finished one counts.
+    Runs that are not finished, or whose files cannot be read, are named in `missing` and `notes`. Runs of another comparison
+    in the same folder are left out: comparison.json names its own; of several of the same method and seed the last finished
+    one counts.
 
     Args:
         out: the folder that `steelyard compare --out` wrote.
@@ -87,21 +88,29 @@ def read(out: Path) -> Comparison:
     methods, seeds = [str(method["name"]) for method in about["methods"]], about["seeds"]
     found: dict[tuple[str, int], Json] = {}
     folders: dict[tuple[str, int], Path] = {}
-    for path in sorted((out / "runs").glob("*/result.json")):
+    for path in _results(out / "runs", about.get("runs")):
         try:
             result = _object(path)
         except DataError as error:
             notes.append(f"{error}; the run is left out")
             continue
         key = (str(result.get("method")), result.get("seed"))
-        if key[0] not in methods or key[1] not in seeds or not _same_regime(result, about["regime"]):
+        if key[0] not in methods or key[1] not in seeds:
             continue
         if key not in found or str(result.get("finished_at")) > str(found[key].get("finished_at")):
             found[key], folders[key] = result, path.parent  # type: ignore[index]
     planned = [(method, seed) for method in methods for seed in seeds]
     runs = [Run(*key, found[key], _log(folders[key] / "log.jsonl")) for key in planned if key in found]
     missing = [key for key in planned if key not in found]
+    if len(seeds) == 1:
+        _over_rows(leaderboard, runs)
     return Comparison(about, leaderboard, runs, missing, notes)
+
+
+def _results(folder: Path, ids: Any) -> list[Path]:
+    """Results of the runs of a comparison, or of all runs where it does not name its own."""
+    named = {str(run_id) for run_id in ids} if isinstance(ids, list) else None
+    return [path for path in sorted(folder.glob("*/result.json")) if named is None or path.parent.name in named]
 
 
 def _about(out: Path) -> Json:
@@ -136,15 +145,16 @@ def _leaderboard(path: Path, methods: list[Json]) -> tuple[Json, list[str]]:
     return board, []
 
 
-def _same_regime(result: Json, regime: Json) -> bool:
-    """Whether a run was trained as the comparison says: a folder may hold older runs with other epochs, say."""
-    settings = mapping(result.get("settings"))
-    for name, value in regime.items():
-        stored = settings.get(f"regime.{name}")
-        wanted = ",".join(map(str, value)) if isinstance(value, list) else value
-        if f"regime.{name}" in settings and stored != wanted:
-            return False
-    return True
+def _over_rows(board: Json, runs: list[Run]) -> None:
+    """With one seed there is no interval over seeds; that over the test rows, which the run has, takes its place."""
+    of_method = {run.method: mapping(run.result.get("intervals")) for run in runs}
+    rows = board.get("rows")
+    for row in rows if isinstance(rows, list) else []:
+        for name, limits in of_method.get(str(mapping(row).get("method")), {}).items():
+            entry = mapping(mapping(mapping(row).get("metrics")).get(name))
+            if entry and entry.get("low") is None and isinstance(limits, list) and len(limits) == 2:
+                entry["low"], entry["high"] = limits
+                board["intervals_over"] = "rows"
 
 
 def _object(path: Path) -> Json:

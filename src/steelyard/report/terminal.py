@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from steelyard.report.board import Board, Line, board
 from steelyard.report.store import Json
-from steelyard.report.vocabulary import in_words
+from steelyard.report.vocabulary import DASH, in_words
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -87,7 +87,7 @@ def _columns(view: Board) -> list[_Column]:
         _Column("method", [_named(line, expected) for line in lines], [line.main.best for line in lines], 0, left=True),
         _Column(
             view.metric.label.lower(),
-            [_both(line.main.text, line.main.half) for line in lines],
+            [_both(line.main.text, line.main.span) for line in lines],
             [x.main.best for x in lines],
             0,
         ),
@@ -133,14 +133,17 @@ def _named(line: Line, expected: int) -> str:
     return line.method if line.seeds == expected or not line.seeds else f"{line.method} ({line.seeds} of {expected} seeds)"
 
 
-def _both(text: str, half: str) -> str:
-    return f"{text} {half}".strip()
+def _both(text: str, span: str) -> str:
+    return f"{text} {span}".strip()
 
 
 def _caption(leaderboard: Json, view: Board) -> str:
     words = "Many / Medium / Few: " + str(leaderboard.get("groups_rule") or "rule not stated")
-    if any(line.main.half for line in view.lines):
+    spans = [line.main.span for line in view.lines if line.main.span]
+    if any(span.startswith("\N{PLUS-MINUS SIGN}") for span in spans):
         words += ". \N{PLUS-MINUS SIGN}: half of the 95 % interval over seeds"
+    if any(not span.startswith("\N{PLUS-MINUS SIGN}") for span in spans):
+        words += f". a{DASH}b: 95 % interval over seeds, cut at what the metric can be"
     if any(line.versus_p for line in view.lines):
         words += ". p: paired, Holm-corrected"
     if any(line.control for line in view.lines):

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from steelyard.report.board import Versus, estimate, judged, ranked, rows_of, versus
-from steelyard.report.store import Comparison, Json
+from steelyard.report.board import Versus, estimate, interval_name, judged, ranked, rows_of, versus
+from steelyard.report.store import Comparison
 from steelyard.report.vocabulary import DASH, Metric, in_words, listed, metric_of, number, p_text, ratio_text
 
 
@@ -20,19 +20,23 @@ def verdict(comparison: Comparison) -> tuple[str, str]:
         return "No verdict yet.", f"{len(comparison.runs)} runs are finished; the leaderboard has no {in_words(metric)} so far."
     top, seeds = with_value[0], len(comparison.about["seeds"])
     value = estimate(top, metric.name, epoch)
-    score = f"{in_words(metric)} {metric.text(value.mean)}"
-    score += (f" \N{PLUS-MINUS SIGN} {metric.text(value.half)}" if value.half is not None else "") + metric.unit
-    if top["method"] == "ce":
-        return (f"No treatment beats plain cross-entropy: {score}.", _close(comparison, top, seeds))
+    tied = [str(row["method"]) for row in with_value if estimate(row, metric.name, epoch).mean == value.mean]
+    first = f"{listed(tied)} come{'s' if len(tied) == 1 else ''} first"
+    score = f"{in_words(metric)} {metric.text(value.mean)}{metric.unit}"
+    if value.low is not None:
+        limits = f"{metric.text(value.low)} to {metric.text(value.high)}"
+        score += f" ({interval_name(comparison.leaderboard)} {limits})"
+    if "ce" in tied:
+        return (f"No treatment beats plain cross-entropy: {score}.", _close(comparison, tied, seeds))
     against = versus(comparison.leaderboard, top, metric.name, epoch)
     if against.difference is None:
-        return f"{top['method']} comes first: {score}.", _close(comparison, top, seeds)
+        return f"{first}: {score}.", _close(comparison, tied, seeds)
     cost = number(top.get("cost_ratio"))
     gain = f"{metric.text(abs(against.difference))}{' points' if metric.percent else ''} "
     gain += "above" if against.difference > 0 else "below"
     price = f", at {ratio_text(cost)} its training cost" if cost is not None else ""
-    first = f"{top['method']} comes first: {score}, {gain} plain cross-entropy{price}."
-    return first, f"{_trust(against, metric, seeds)} {_close(comparison, top, seeds)}".strip()
+    sentence = f"{first}: {score}, {gain} plain cross-entropy{price}."
+    return sentence, f"{_trust(against, metric, seeds)} {_close(comparison, tied, seeds)}".strip()
 
 
 def epoch_of(comparison: Comparison) -> str:
@@ -52,15 +56,14 @@ def _trust(against: Versus, metric: Metric, seeds: int) -> str:
     return f"The interval of the difference leaves out zero, yet {_seeds(seeds)} do not make a claim of it {span}."
 
 
-def _close(comparison: Comparison, top: Json, seeds: int) -> str:
+def _close(comparison: Comparison, first: list[str], seeds: int) -> str:
     """Who cannot be told from the first: the store pairs the methods by seed; overlap of intervals decides nothing."""
-    level = comparison.leaderboard.get("level_with_best")
-    near = [str(name) for name in level if name != top["method"]] if isinstance(level, list) and seeds > 1 else []
+    level = comparison.leaderboard.get("near_best")
+    near = [str(name) for name in level if name not in first] if isinstance(level, list) and seeds > 1 else []
     if not near:
         return ""
-    return (
-        f"{listed(near)} cannot be told from it: {'its' if len(near) == 1 else 'their'} paired difference to it includes zero."
-    )
+    it, their = ("it" if len(first) == 1 else "them"), ("its" if len(near) == 1 else "their")
+    return f"{listed(near)} cannot be told from {it}: {their} paired difference includes zero."
 
 
 def _seeds(seeds: int) -> str:

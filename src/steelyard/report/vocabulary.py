@@ -68,7 +68,7 @@ def _metrics() -> dict[str, Metric]:
         Metric("worst_recall", "Worst class", "the lowest recall of any class"),
         Metric("accuracy", "Accuracy", "share of test rows that are right"),
         Metric("macro_f1", "Macro F1", "mean F1 over classes"),
-        Metric("auroc", "AUROC", "area under the ROC curve (mean of one-vs-rest for several classes)"),
+        Metric("auroc", "AUROC", "area under the ROC curve (mean of one-vs-rest for several classes)", core=False),
         Metric("auprc", "AUPRC", "average precision (mean of one-vs-rest for several classes)"),
         Metric("ece", "ECE", "expected calibration error, lower is better", higher_is_better=False),
         Metric("g_mean", "G-mean", "geometric mean of the class recalls", core=False),

@@ -21,7 +21,8 @@ class Deferred(Weighting):
     Args:
         weighting: any weighting.
         after: when it begins. A float in [0, 1] is a fraction of the stage's epochs (1.0: never); a whole number of type int
-            is a number of epochs. `after=1` is one epoch, `after=1.0` the whole stage.
+            is a number of epochs. `after=1` is one epoch, `after=1.0` the whole stage. Time is counted in whole epochs, so
+            with fewer than five of them 0.8 is never reached.
 
     Raises:
         ArgumentError: `after` is negative, or a float above 1.
@@ -40,14 +41,10 @@ class Deferred(Weighting):
         (False, True)
     """
 
-    def __init__(self, weighting: Weighting, after: float = 0.8) -> None:
+    def __init__(self, weighting: Weighting, after: int | float = 0.8) -> None:
         super().__init__()
-        whole = isinstance(after, Integral) and not isinstance(after, bool)
-        fraction = isinstance(after, Real) and not isinstance(after, Integral) and 0 <= after <= 1
-        if not (fraction or (whole and after >= 0)):
-            raise ArgumentError("after", "a fraction of the epochs in [0, 1], or a whole number of epochs of type int", after)
         self.weighting = weighting
-        self.after = int(after) if whole else float(after)
+        self.after = _check_after(after)
 
     def begun(self, clock: Clock) -> bool:
         """Do the weights count at this time?"""
@@ -63,3 +60,13 @@ class Deferred(Weighting):
     def extra_repr(self) -> str:
         """Shown by print(weighting)."""
         return f"after={self.after}"
+
+
+def _check_after(after: object) -> int | float:
+    """A whole number of epochs as int, a fraction of them as float."""
+    if type(after) is not bool and isinstance(after, Integral) and int(after) >= 0:
+        return int(after)
+    if isinstance(after, Real) and not isinstance(after, Integral) and 0 <= float(after) <= 1:
+        return float(after)
+    expected = "a fraction of the epochs in [0, 1] of type float, or a whole number of epochs of type int, 0 or more"
+    raise ArgumentError("after", expected, repr(after))

@@ -151,7 +151,7 @@ SCRIPT = """
 """
 
 
-@pytest.mark.slow
+@pytest.mark.multiprocess
 def test_kill_9_at_any_moment_changes_no_bit(tmp_path: Path) -> None:
     """Real processes, really killed, at moments nobody chose."""
     support = str(Path(__file__).parents[2] / "support")

@@ -135,6 +135,7 @@ def _comparison(
         "device": "cpu",
         "jobs": 2,
         "threads": 1,
+        "runs": [f"{name}-{seed}" for name in table for seed in range(seeds)],
     }
 
 
@@ -251,7 +252,7 @@ def _leaderboard(
         "seeds": list(range(seeds)),
         "reference": "ce",
         "level": 0.95,
-        "level_with_best": near,
+        "near_best": near,
         "rows": rows,
         "notes": notes,
     }

@@ -26,8 +26,8 @@ def versus(low: float, high: float, p: float | None) -> dict[str, Any]:
 
 def test_a_clear_lead():
     rows = [row("ce", 0.6), row("la", 0.7, versus(0.08, 0.12, 0.01), cost_ratio=1.02)]
-    first, trust = verdict(comparison(rows, level_with_best=["ldam"]))
-    assert first.startswith("la comes first: balanced accuracy 70.0 ± 1.0 %, 10.0 points above plain cross-entropy, at 1.02")
+    first, trust = verdict(comparison(rows, near_best=["ldam"]))
+    assert first.startswith("la comes first: balanced accuracy 70.0 % (95 % interval 69.0 to 71.0), 10.0 points above plain cross-entropy, at 1.02")
     assert trust.startswith("The difference is clear of chance over 3 seeds (95 % interval +8.0 to +12.0; p = .010")
     assert "ldam cannot be told from it" in trust
 

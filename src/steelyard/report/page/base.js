@@ -14,6 +14,12 @@ const dark = () => darkness.matches && !state.print;
 // Plotly reads a little markup in labels and hover texts; names are not markup.
 const esc = (text) => String(text).replace(/&/g, "&amp;").replace(/</g, "&lt;").replace(/>/g, "&gt;");
 const short = (text, most = 18) => esc(text.length > most ? text.slice(0, most - 1) + "…" : text);
+// Short names of classes on an axis; where cutting makes two of them equal, their numbers tell them apart.
+function shortAll(names, most, numbers) {
+  const cut = names.map((name) => short(name, most));
+  if (!numbers || new Set(cut).size === new Set(names).size) return cut;
+  return names.map((name, i) => `${numbers[i]} ` + short(name, Math.max(4, most - 3)));
+}
 const percent = (x, digits = 1) => (x === null || x === undefined ? "–" : (100 * x).toFixed(digits) + " %");
 const count = (n) => n.toLocaleString("en");
 const colour = (method) => (dark() ? method.dark : method.light);

@@ -10,12 +10,14 @@ function heat(side) {
   const at = labels.map((_, i) => i);
   const numbers = n <= 14 && byId(`confusion-${side}`).clientWidth / n > 30;
   const ticks = n <= 24 ? at : at.filter((i) => i % Math.ceil(n / 12) === 0);
-  const axis = { tickvals: ticks, ticktext: ticks.map((i) => short(labels[i], n <= 4 ? 20 : 12)), showgrid: false, ticks: "" };
+  const room = Math.floor((byId(`confusion-${side}`).clientWidth - 120) / (n * 7.5)), flat = room >= 8 || labels.every((name) => name.length <= room);
+  const named = shortAll(labels, flat ? Math.max(4, Math.min(20, room)) : 12, blocks ? null : bySize);
+  const axis = { tickvals: ticks, ticktext: ticks.map((i) => named[i]), showgrid: false, ticks: "" };
   const trace = { type: "heatmap", x: at, y: at, z, zmin: 0, zmax: 100, hovertext: text, hoverinfo: "text", colorscale: [[0, t.card], [1, t.heat]], showscale: !numbers, xgap: n <= 24 ? 1 : 0, ygap: n <= 24 ? 1 : 0, colorbar: { thickness: 10, outlinewidth: 0, ticksuffix: " %", len: 0.6 } };
   const strong = dark() ? "#10161c" : "#ffffff";
-  const annotations = numbers ? z.flatMap((row, i) => row.flatMap((v, j) => (v === null || v < 0.5 ? [] : [{ x: j, y: i, text: v.toFixed(n <= 5 ? 1 : 0), showarrow: false, font: { size: 11.5, color: v > 52 ? strong : t.ink } }]))) : [];
+  const annotations = numbers ? z.flatMap((row, i) => row.flatMap((v, j) => (v === null || v < 0.5 ? [] : [{ x: j, y: i, text: v.toFixed(n <= 5 ? 1 : 0), showarrow: false, font: { size: 11.5, color: v > 60 ? strong : t.ink } }]))) : [];
   const what = blocks ? "block of classes (rows of its largest)" : "class";
-  return { traces: [trace], frame: { annotations, xaxis: { ...axis, title: "predicted " + what, tickangle: n > 6 ? -40 : 0, range: [-0.5, n - 0.5] }, yaxis: { ...axis, title: "true " + what, range: [n - 0.5, -0.5] }, margin: { l: 60, r: 10, t: 8, b: 60 } } };
+  return { traces: [trace], frame: { annotations, xaxis: { ...axis, title: "predicted " + what, tickangle: flat ? 0 : -40, range: [-0.5, n - 0.5] }, yaxis: { ...axis, title: "true " + what, range: [n - 0.5, -0.5] }, margin: { l: 60, r: 10, t: 8, b: 60 } } };
 }
 
 if (confused.length) {

@@ -26,8 +26,9 @@ plot("sizes", () => {
   });
   // A bar with a base is drawn from it by its length.
   for (const trace of traces) { trace.y = trace.y.map((y) => y - 0.4); }
-  const x = { title: few ? "" : "classes, largest first", tickvals: few ? bySize.map((_, i) => i) : undefined, ticktext: bySize.map((c) => short(DATA.classes[c], bySize.length <= 4 ? 22 : 12)), showgrid: false };
-  if (!few) { delete x.tickvals; delete x.ticktext; }
+  const room = Math.floor(byId("sizes").clientWidth / (bySize.length * 7.5)), flat = room >= 8 || bySize.every((c) => DATA.classes[c].length <= room);
+  const x = { tickangle: flat ? 0 : -40, title: few ? "class, largest first" : "classes, largest first", tickvals: few ? bySize.map((_, i) => i) : undefined, ticktext: shortAll(bySize.map((c) => DATA.classes[c]), flat ? Math.min(22, room) : 12, bySize), showgrid: false };
+  if (!few) { delete x.tickvals; delete x.ticktext; delete x.tickangle; }
   const low = DATA.counts.some((n) => n < 1) ? 0.4 : 0.7;
   return { traces, frame: { barmode: "overlay", bargap: bySize.length > 200 ? 0 : 0.14, xaxis: x, yaxis: { ...logAxis(DATA.counts), title: "training rows", range: [Math.log10(low), Math.log10(Math.max(...DATA.counts) * 1.15)] }, showlegend: true, legend: { orientation: "h", y: 1.02, yanchor: "bottom", x: 1, xanchor: "right" }, margin: { l: 56, r: 14, t: 26, b: 46 } } };
 });
@@ -71,18 +72,20 @@ plot("recall", () => {
 }, ["methods"]);
 byId("per-class")?.addEventListener("change", () => draw("methods"));
 
-// Names beside the points, where there is room: right, left, above, below, or else only on hover.
+// Names beside the points, where there is room: right, left, above, below, best clear of all bars; or else only on hover.
 function labelled(points, width, height) {
   const taken = points.map(({ px, py }) => [px - 7, py - 7, px + 7, py + 7]);
-  return points.map(({ px, py, name }) => {
+  const bars = points.map(({ px, top, bottom }) => [px - 2, top, px + 2, bottom]);
+  const misses = (box) => ([a, b, c, d]) => box[2] < a || box[0] > c || box[3] < b || box[1] > d;
+  return points.map(({ px, py, name }, own) => {
     const w = Math.min(name.length, 18) * 6.7 + 6, h = 14;
     const options = { "middle right": [px + 8, py - h / 2], "middle left": [px - 8 - w, py - h / 2], "top center": [px - w / 2, py - 10 - h], "bottom center": [px - w / 2, py + 10] };
-    for (const [side, [x, y]] of Object.entries(options)) {
-      const box = [x, y, x + w, y + h];
-      const free = x > -4 && x + w < width + 4 && y > -4 && y + h < height + 4 && taken.every(([a, b, c, d]) => box[2] < a || box[0] > c || box[3] < b || box[1] > d);
-      if (free) { taken.push(box); return side; }
-    }
-    return null;
+    const free = Object.entries(options).map(([side, [x, y]]) => [side, [x, y, x + w, y + h]]).filter(([, box]) =>
+      box[0] > -4 && box[2] < width + 4 && box[1] > -4 && box[3] < height + 4 && taken.every(misses(box)));
+    const clear = free.find(([, box]) => bars.every((bar, i) => i === own || misses(box)(bar))) ?? free[0];
+    if (!clear) return null;
+    taken.push(clear[1]);
+    return clear[0];
   });
 }
 
@@ -95,7 +98,9 @@ plot("cost", () => {
   const span = (list, share) => { const lo = Math.min(...list), hi = Math.max(...list), pad = (hi - lo || 0.1 * Math.abs(hi) || 1) * share; return [lo - pad, hi + pad]; };
   const xr = rows.length ? span([...xs, 1], 0.16) : [0.5, 2], yr = rows.length ? span(ends, 0.08) : [0, 100];
   const box = byId("cost"), width = Math.max(150, box.clientWidth - 84), height = Math.max(150, box.clientHeight - 60);
-  const sides = labelled(rows.map((m, i) => ({ name: m.name, px: ((xs[i] - xr[0]) / (xr[1] - xr[0])) * width, py: (1 - (ys[i] - yr[0]) / (yr[1] - yr[0])) * height })), width, height);
+  const down = (y) => (1 - (y - yr[0]) / (yr[1] - yr[0])) * height;
+  const limit = (m, i, which) => down(spec.scale * (values[m.name][which] ?? ys[i] / spec.scale));
+  const sides = labelled(rows.map((m, i) => ({ name: m.name, px: ((xs[i] - xr[0]) / (xr[1] - xr[0])) * width, py: down(ys[i]), top: limit(m, i, 2), bottom: limit(m, i, 1) })), width, height);
   const digits = spec.scale === 100 ? 1 : 3;
   const traces = rows.map((m, i) => {
     const [v, lo, hi] = values[m.name];
@@ -103,7 +108,7 @@ plot("cost", () => {
     return {
       type: "scatter", mode: sides[i] ? "markers+text" : "markers", x: [xs[i]], y: [ys[i]], text: [short(m.name)], textposition: sides[i] ?? "middle right", textfont: { color: theme().ink, size: 12 }, cliponaxis: false,
       hovertext: [`<b>${esc(m.name)}</b><br>${spec.label} ${ys[i].toFixed(digits)}` + (has ? ` (${(spec.scale * lo).toFixed(digits)} to ${(spec.scale * hi).toFixed(digits)})` : "") + `<br>cost ${xs[i].toFixed(2)}×`], hoverinfo: "text",
-      error_y: { type: "data", symmetric: false, array: [has ? spec.scale * (hi - v) : 0], arrayminus: [has ? spec.scale * (v - lo) : 0], visible: has, thickness: 1.2, width: 3, color: colour(m) },
+      error_y: { type: "data", symmetric: false, array: [has ? spec.scale * (hi - v) : 0], arrayminus: [has ? spec.scale * (v - lo) : 0], visible: has, thickness: 1.2, width: 3, color: see(colour(m), 0.6) },
       marker: { size: 11, color: colour(m), symbol: m.symbol + (m.control ? "-open" : ""), line: { width: m.control ? 2 : 0 } },
     };
   });
@@ -130,7 +135,13 @@ plot("curves", () => {
     return [band, line];
   }));
   const two = chosen.length > 1;
-  const frame = { xaxis: { title: "epoch", anchor: two ? "y2" : "y", rangemode: "tozero" }, yaxis: { title: chosen[0]?.[1] ?? "", domain: two ? [0.54, 1] : [0, 1] } };
+  const last = Math.max(1, ...METHODS.map((m) => m.curves.epochs ?? 0)), step = [1, 2, 5, 10, 20, 50, 100, 200, 500].find((s) => last / s <= 12) ?? 1000;
+  const ticks = [1, ...Array.from({ length: Math.floor(last / step) }, (_, i) => (i + 1) * step).filter((e) => e > 1 && (step === 1 || e > step / 2))];
+  // Losses that differ by a factor of twenty, between methods or in time, need a logarithmic scale.
+  const losses = visible().flatMap((m) => m.curves.train_loss?.mean ?? []).filter((v) => v !== null);
+  const log = losses.length > 0 && Math.min(...losses) > 0 && Math.max(...losses) > 20 * Math.min(...losses);
+  const loss = chosen[0]?.[0] === "train_loss" && log ? { title: "training loss (log scale)", type: "log", dtick: 1, tickformat: "~g" } : { title: chosen[0]?.[1] ?? "", type: "linear" };
+  const frame = { xaxis: { title: "epoch", anchor: two ? "y2" : "y", range: last > 1 ? [1 - 0.01 * last, last * 1.01] : [0, 2], tickvals: ticks }, yaxis: { ...loss, domain: two ? [0.54, 1] : [0, 1] } };
   if (two) frame.yaxis2 = { title: chosen[1][1], domain: [0, 0.46] };
   return { traces, frame };
 }, ["methods"]);
