@@ -110,6 +110,7 @@ def compare(data: str, **options: Any) -> None:
 def _prepare(data: str, options: dict[str, Any]) -> tuple[Task, str, Regime]:
     """The task, and the regime by name and value; everything that may be wrong with the words is found out here."""
     from steelyard.bench.runner import check_folder
+    from steelyard.core.world import local_device
     from steelyard.face import USUAL_REGIMES
     from steelyard.problems import load
     from steelyard.settings import resolve_method, resolve_regime
@@ -121,6 +122,8 @@ def _prepare(data: str, options: dict[str, Any]) -> tuple[Task, str, Regime]:
     name = options["regime"]
     if name != "auto":
         resolve_regime(name, **changes)
+    if options["ray"] is None:
+        local_device(options["device"])
     check_folder(options["out"] or Path("runs") / Path(data).stem)
     task = load(data, _problem(options))
     name = USUAL_REGIMES[task.describe()["kind"]] if name == "auto" else name
@@ -145,7 +148,8 @@ def _problem(options: dict[str, Any]) -> ProblemSettings:
         "target", "task", "test", "factor", "profile", "class_order", "noise", "noise_kind", "missing", "test_fraction",
         "valid_fraction", "resize", "max_rows", "model",
     )  # fmt: skip
-    return ProblemSettings(**{key: options[key] for key in keys}, seed=options["split_seed"], drop=options["drop"] or ())
+    drop = tuple(name.strip() for name in (options["drop"] or "").split(",") if name.strip())
+    return ProblemSettings(**{key: options[key] for key in keys}, seed=options["split_seed"], drop=drop)
 
 
 def _key_value(text: str) -> tuple[str, str]:

@@ -249,6 +249,32 @@ def test_markup_in_class_names_stays_text(opened):
     assert driver.execute_script("return document.querySelectorAll('.plot a').length") == 0
 
 
+def test_class_names_that_are_cut_alike_are_told_apart(opened):
+    driver = opened(methods=2, seeds=1, epochs=2, class_names=tuple(f"a long name that ends in {c}" for c in range(10)))
+    for plot in ("sizes", "confusion-0"):
+        ticks = driver.execute_script(
+            "return [...document.querySelectorAll(`#${arguments[0]} .xtick text`)].map((t) => t.textContent)", plot
+        )
+        assert len(set(ticks)) == 10, plot
+
+
+def test_a_method_without_a_finished_run_cannot_be_chosen(opened):
+    driver = opened(methods=3, seeds=1, unfinished=(("la", 0),))
+    disabled = "return [...document.querySelectorAll('.chip:disabled')].map((chip) => chip.textContent.trim())"
+    assert driver.execute_script(disabled) == ["la"]
+
+
+def test_every_axis_of_numbers_has_a_title(opened):
+    driver = opened()
+    script = (
+        "const plot = document.getElementById(arguments[0]).layout;"
+        "return Object.keys(plot).filter((key) => /^[xy]axis/.test(key) && !plot[key].title?.text)"
+    )
+    # Groups and methods along an axis name themselves; the upper of two curves has its epochs below the lower.
+    names = {"groups": ["xaxis"], "ece": ["yaxis"]}
+    assert {plot: driver.execute_script(script, plot) for plot in PLOTS} == {plot: names.get(plot, []) for plot in PLOTS}
+
+
 def test_a_narrow_window_needs_no_sideways_scrolling(opened):
     driver = opened(epochs=3)
     driver.execute_cdp_cmd(

@@ -76,7 +76,11 @@ def test_average_precision_is_stepwise_and_a_constant_gets_the_prevalence() -> N
 
 @pytest.mark.parametrize(
     ("right", "rows", "exact", "score"),
-    [(0, 5, (0, 0.5218), (0, 0.4345)), (3, 5, (0.1466, 0.9473), (0.2307, 0.8824)), (70, 100, (0.6002, 0.7876), (0.6042, 0.7811))],
+    [
+        (0, 5, (0, 0.5218), (0, 0.4345)),
+        (3, 5, (0.1466, 0.9473), (0.2307, 0.8824)),
+        (70, 100, (0.6002, 0.7876), (0.6042, 0.7811)),
+    ],
 )
 def test_intervals_of_a_recall(right: int, rows: int, exact: tuple[float, float], score: tuple[float, float]) -> None:
     assert [float(x) for x in metrics.clopper_pearson(right, rows)] == pytest.approx(exact, abs=5e-5)
@@ -87,7 +91,9 @@ def test_standard_error_of_balanced_accuracy() -> None:
     assert metrics.balanced_accuracy_error([0.95, 0.8, 0.5], [1000, 100, 10]) == pytest.approx(0.0544, abs=5e-5)
 
 
-@pytest.mark.parametrize(("classes", "rows", "value"), [(100, 100, 0.5821), (10, 1000, 0.6776), (1000, 50, 0.4808), (100, 5, 0.1656)])
+@pytest.mark.parametrize(
+    ("classes", "rows", "value"), [(100, 100, 0.5821), (10, 1000, 0.6776), (1000, 50, 0.4808), (100, 5, 0.1656)]
+)
 def test_worst_recall_of_equal_recalls(classes: int, rows: int, value: float) -> None:
     assert metrics.worst_recall_null(0.7, [rows] * classes) == pytest.approx(value, abs=5e-5)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, TypeVar
 
@@ -47,6 +48,7 @@ def _connect(address: str, cpus: int) -> Any:
         import ray
     except ModuleNotFoundError:
         raise SteelyardError("--ray needs the library 'ray'; install it with: pip install 'steelyard[ray]'") from None
+    _knock(address)
     try:
         if address == "local":
             ray.init(address="local", num_cpus=cpus, include_dashboard=False, log_to_driver=False, configure_logging=False)
@@ -56,6 +58,19 @@ def _connect(address: str, cpus: int) -> Any:
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise SteelyardError(f"no Ray cluster at '{address}': {reason}") from None
     return ray
+
+
+def _knock(address: str) -> None:
+    """Look whether anybody listens at host:port: Ray itself would go on trying for many minutes."""
+    host, colon, port = address.rpartition("://")[2].rpartition(":")
+    if not colon:
+        return
+    try:
+        if not port.isdigit():
+            raise OSError("the port is no number")
+        socket.create_connection((host, int(port)), timeout=10).close()
+    except OSError as error:
+        raise SteelyardError(f"no Ray cluster at '{address}': {error.strerror or error}") from None
 
 
 def _with_threads(function: Callable[[Any], Any], job: Any, threads: int) -> Any:

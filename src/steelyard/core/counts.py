@@ -83,40 +83,40 @@ class Groups:
     members: Mapping[str, tuple[int, ...]]
 
 
-def group_classes(class_counts: CountsLike, rule: str = "auto") -> Groups:
+def group_classes(class_counts: CountsLike, groups: str = "auto") -> Groups:
     """Sort classes into Many / Medium / Few.
 
     Args:
         class_counts: training rows per class `[C]`.
-        rule: `"thresholds"` (> 100 rows, 20 to 100, < 20: Liu et al., CVPR 2019, as in Kang et al., ICLR 2020);
+        groups: `"thresholds"` (> 100 rows, 20 to 100, < 20: Liu et al., CVPR 2019, as in Kang et al., ICLR 2020);
             `"terciles"` (thirds of the classes, largest first); `"index:a,b"` (classes [0,a), [a,b), [b,C), as in RDR);
             `"auto"`: thresholds where they leave no group empty, else terciles.
 
     Raises:
-        ArgumentError: `rule` is none of these, or its indices are out of order.
+        ArgumentError: `groups` is none of these, or its indices are out of order.
 
     Example:
         >>> group_classes([500, 60, 5]).members["few"]
         (2,)
     """
     n = as_counts(class_counts)
-    if rule == "auto":
+    if groups == "auto":
         by_size = group_classes(n, "thresholds")
         return by_size if all(by_size.members.values()) else group_classes(n, "terciles")
-    if rule == "thresholds":
+    if groups == "thresholds":
         chosen = [torch.where(n > 100, 0, torch.where(n >= 20, 1, 2)) == g for g in range(3)]
         words = "training rows > 100 / 20 to 100 / < 20"
         return _groups(words, [mask.nonzero().flatten().tolist() for mask in chosen])
-    if rule == "terciles":
+    if groups == "terciles":
         order = torch.sort(n, descending=True, stable=True).indices.tolist()
         first, second = _third_cuts(len(order))
         parts = [sorted(order[:first]), sorted(order[first:second]), sorted(order[second:])]
         return _groups("thirds of the classes by training rows, largest first", parts)
-    if rule.startswith("index:"):
-        first, second = _index_cuts(rule, len(n))
+    if groups.startswith("index:"):
+        first, second = _index_cuts(groups, len(n))
         parts = [list(range(first)), list(range(first, second)), list(range(second, len(n)))]
         return _groups(f"fixed class indices [0,{first}) [{first},{second}) [{second},{len(n)})", parts)
-    raise ArgumentError("rule", "'auto', 'thresholds', 'terciles' or 'index:a,b'", repr(rule))
+    raise ArgumentError("groups", "'auto', 'thresholds', 'terciles' or 'index:a,b'", repr(groups))
 
 
 def _groups(rule: str, parts: Sequence[Sequence[int]]) -> Groups:
@@ -128,11 +128,11 @@ def _third_cuts(classes: int) -> tuple[int, int]:
     return (1, classes - 1) if classes == 2 else (round(classes / 3), round(2 * classes / 3))
 
 
-def _index_cuts(rule: str, classes: int) -> tuple[int, int]:
+def _index_cuts(groups: str, classes: int) -> tuple[int, int]:
     try:
-        first, second = (int(part) for part in rule.removeprefix("index:").split(","))
+        first, second = (int(part) for part in groups.removeprefix("index:").split(","))
     except ValueError:
-        raise ArgumentError("rule", "'index:a,b' with two whole numbers", repr(rule)) from None
+        raise ArgumentError("groups", "'index:a,b' with two whole numbers", repr(groups)) from None
     if not 0 <= first <= second <= classes:
-        raise ArgumentError("rule", f"'index:a,b' with 0 <= a <= b <= {classes}", repr(rule))
+        raise ArgumentError("groups", f"'index:a,b' with 0 <= a <= b <= {classes}", repr(groups))
     return first, second

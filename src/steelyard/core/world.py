@@ -102,9 +102,11 @@ def local_device(device: str | torch.device = "auto") -> torch.device:
     """The device of this process: "auto" is this process' GPU where there is one, else the CPU."""
     if str(device) != "auto":
         try:
-            return torch.device(device)
-        except RuntimeError:
-            raise ArgumentError("device", "'auto', 'cpu', 'cuda', 'cuda:1' or the like", repr(str(device))) from None
+            chosen = torch.device(device)
+            torch.empty(0, device=chosen)
+        except (RuntimeError, AssertionError):  # no such kind, none of it in this machine, or torch built without it
+            raise ArgumentError("device", "'auto', 'cpu' or a device of this machine", repr(str(device))) from None
+        return chosen
     if torch.cuda.is_available():
         return torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")) % torch.cuda.device_count())
     return torch.device("cpu")

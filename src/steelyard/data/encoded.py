@@ -19,7 +19,7 @@ from steelyard.core.errors import ArgumentError, DataError
 
 SIGNATURES = {b"\x89PNG": "PNG", b"\xff\xd8\xff": "JPEG", b"RIFF": "WEBP", b"GIF8": "GIF", b"BM": "BMP"}
 """First bytes of common formats: Pillow otherwise tries one reader after another, which takes longer than a small image."""
-GREY_MODES = ("1", "L", "LA", "I;16", "I;16B", "I;16L")
+GREY_MODES = ("1", "L", "LA", "I", "I;16", "I;16B", "I;16L")
 CHUNK = 256
 
 
@@ -178,10 +178,19 @@ def _decode_one(images: Encoded, row: int, size: int | None) -> tuple[np.ndarray
         with Image.open(io.BytesIO(content), formats=None if known is None else (known,)) as opened:
             mode = opened.mode
             grey = mode in GREY_MODES
-            if mode.startswith("I;16"):  # Pillow would cut 16 bits off at 255 instead of scaling them
-                image = Image.fromarray((np.asarray(opened).astype(np.uint16) >> 8).astype(np.uint8)).convert("RGB")
+            if mode == "F":  # Pillow would cut everything off at 255, and numbers from 0 to 1 are as usual
+                raise DataError(
+                    f"{images.name(row)} has floating-point pixels, whose range is not known: save it with 8 or 16 bits"
+                )
+            if mode.startswith("I"):  # 16 bits, of which Pillow would cut off what is above 255 instead of scaling
+                values = np.asarray(opened).astype(np.int64).clip(0, 2**16 - 1)
+                image = Image.fromarray((values >> 8).astype(np.uint8)).convert("RGB")
             else:
                 image = opened.convert("RGB")
+    except DataError:
+        raise
+    except Image.DecompressionBombError:
+        raise DataError(f"{images.name(row)} has more pixels than Pillow reads: make it smaller or remove it") from None
     except Exception:
         raise DataError(f"{images.name(row)} is not an image that can be read: remove or replace it") from None
     if size is not None:

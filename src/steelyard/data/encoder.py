@@ -204,7 +204,8 @@ def is_numeric(column: Any) -> bool:
         return True
     example = type(column.dropna().iloc[0]).__name__
     raise DataError(
-        f"column '{column.name}' holds {example} values, which are neither numbers nor categories: leave it out with drop"
+        f"column '{column.name}' holds {example} values, which are neither numbers nor categories: leave it out with --drop "
+        "(in Python drop=...)"
     )
 
 

@@ -20,17 +20,23 @@ def read_image_folder(folder: Path) -> Raw:
         DataError: no class folders, a class without images, a file that is not an image, or an empty one.
     """
     entries = list_folder(folder)
-    splits = {
-        SPLIT_NAMES[entry.name.lower()]: entry for entry in entries if entry.is_dir() and entry.name.lower() in SPLIT_NAMES
-    }
+    splits: dict[str, Path] = {}
+    twice = ""
+    for entry in entries:
+        split = SPLIT_NAMES.get(entry.name.lower()) if entry.is_dir() else None
+        if split is not None:
+            twice = twice or (f"{splits[split].name} and {entry.name}" if split in splits else "")
+            splits[split] = entry
     if "train" in splits:
+        if twice:
+            raise DataError(f"{folder} has two folders of one split, {twice}: remove one")
         others = [entry.name for entry in entries if entry.is_dir() and entry not in splits.values()]
         if others:
             raise DataError(f"{folder} has both train/ and other folders ({', '.join(others[:5])}): move them out")
         parts = {split: _read_classes(splits[split]) for split in SPLITS if split in splits}
     else:
         parts = {"train": _read_classes(folder)}
-    return Raw(folder.name or str(folder), "images", parts, target=f"the class folders of {folder}")
+    return Raw(folder.name or str(folder), "images", parts, target=f"the image folder {folder}")
 
 
 def _read_classes(folder: Path) -> Part:
@@ -46,7 +52,7 @@ def _read_classes(folder: Path) -> Part:
     paths: list[Path] = []
     labels: list[str] = []
     for entry in classes:
-        inside = _images_below(entry)
+        inside = _images_below(entry, frozenset({folder.resolve()}))
         if not inside:
             raise DataError(f"the class folder {entry} has no images: add some or remove it")
         paths += inside
@@ -54,20 +60,25 @@ def _read_classes(folder: Path) -> Part:
     return Part(ImageFiles(paths), np.array(labels, dtype=object))
 
 
-def _images_below(folder: Path) -> list[Path]:
-    """Image files in a folder and below it, sorted; anything else there is refused."""
+def _images_below(folder: Path, above: frozenset[Path]) -> list[Path]:
+    """Image files in a folder and below it, sorted; anything else there is refused. `above`: where we came through."""
+    real = folder.resolve()
+    if real in above:
+        raise DataError(f"the folder {folder} contains itself through a symbolic link: remove the link")
     found = []
-    pending = [folder]
-    while pending:
-        for path in list_folder(pending.pop()):
-            if path.is_dir():
-                pending.append(path)
-                continue
-            if path.suffix.lower() not in IMAGE_SUFFIXES:
-                raise DataError(f"{path} is not an image (known: {' '.join(IMAGE_SUFFIXES)}): move it out of the folder")
-            if path.stat().st_size == 0:
-                raise DataError(f"{path} is empty (0 bytes), not an image: remove or replace it")
-            if not os.access(path, os.R_OK):
-                raise DataError(f"cannot read {path} (no permission)")
-            found.append(path)
+    for path in list_folder(folder):
+        if path.is_dir():
+            found += _images_below(path, above | {real})
+            continue
+        if path.suffix.lower() not in IMAGE_SUFFIXES:
+            raise DataError(f"{path} is not an image (known: {' '.join(IMAGE_SUFFIXES)}): move it out of the folder")
+        try:
+            size = path.stat().st_size
+        except OSError as error:  # a link to nowhere
+            raise DataError(f"cannot read {path} ({error.strerror})") from None
+        if size == 0:
+            raise DataError(f"{path} is empty (0 bytes), not an image: remove or replace it")
+        if not os.access(path, os.R_OK):
+            raise DataError(f"cannot read {path} (no permission)")
+        found.append(path)
     return sorted(found)

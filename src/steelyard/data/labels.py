@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from steelyard.core.errors import DataError
+from steelyard.data.memory import native
 
 CONTINUOUS_VALUES = 20
 """A target with fractional numbers and more different values than this is taken for a measurement."""
@@ -97,13 +98,26 @@ def _named(values: np.ndarray, target: str, split: str) -> tuple[list[str], np.n
     import pandas as pd
 
     if np.ndim(values) != 1:
-        raise DataError(f"{target} should hold one label a row [N]; found shape {list(np.shape(values))}")
+        raise DataError(
+            f"{target} should hold one label a row [N] (for one-hot labels: their argmax); found shape {list(np.shape(values))}"
+        )
     if len(values) == 0:
         raise DataError(f"the {split} data have no rows")
-    codes, distinct = pd.factorize(values, use_na_sentinel=True)
+    if values.dtype.kind in "cV":
+        raise DataError(f"{target} should hold numbers or text; found dtype {values.dtype}")
+    try:
+        codes, distinct = pd.factorize(native(values), use_na_sentinel=True)
+    except TypeError:  # lists, arrays, mappings: nothing that can be looked up
+        kind = type(values[0]).__name__
+        raise DataError(f"{target} should hold a number or a text a row; found {kind} values: choose another column") from None
     missing = int((codes < 0).sum())
     if missing:
-        raise DataError(f"{missing} of {len(codes)} {split} rows have no label (NaN) in {target}: remove or label them")
+        raise DataError(
+            f"{missing} of {len(codes)} {split} rows have no label in {target} (NaN; in a text file also an empty field, NA or "
+            "None): remove or label them"
+        )
+    if any(isinstance(value, float | np.floating) and not np.isfinite(value) for value in distinct):
+        raise DataError(f"{target} has infinite labels in the {split} rows: remove or label these rows")
     names = [label_name(value) for value in distinct]
     merged = {name: i for i, name in enumerate(dict.fromkeys(names))}
     table = np.array([merged[name] for name in names], dtype=np.int64)

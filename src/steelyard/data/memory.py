@@ -117,9 +117,7 @@ def _part(data: Any, target: str | None, where: str) -> Part:
         inputs = tidy(inputs, where)
     elif not isinstance(inputs, Mapping | Dataset):
         inputs = as_array(inputs)
-    rows = len(next(iter(inputs.values()))) if isinstance(inputs, Mapping) else len(inputs)
-    if rows != len(labels):
-        raise DataError(f"X has {rows} rows and y has {len(labels)} in {where}: they should be as many")
+    same_length(inputs, labels, where)
     return Part(inputs, labels)
 
 
@@ -138,7 +136,23 @@ def as_array(inputs: Any) -> np.ndarray | Tensor:
             raise ArgumentError("X", "rows of equal length", "rows of different lengths") from None
     if values.ndim < 2:
         raise ArgumentError("X", "an array [N, ...] of two dimensions or more", f"shape {list(values.shape)}")
-    return values
+    return values if isinstance(values, Tensor) else native(values)
+
+
+def native(values: np.ndarray) -> np.ndarray:
+    """The array in this machine's byte order, which is all that torch takes."""
+    return values if values.dtype.isnative else values.astype(values.dtype.newbyteorder("="))
+
+
+def same_length(inputs: Any, labels: np.ndarray, where: str) -> None:
+    """Refuse X and y of different lengths.
+
+    Raises:
+        DataError: says both.
+    """
+    rows = len(next(iter(inputs.values()))) if isinstance(inputs, Mapping) else len(inputs)
+    if rows != len(labels):
+        raise DataError(f"X has {rows} rows and y has {len(labels)} in {where}: they should be as many")
 
 
 def as_labels(labels: Any) -> np.ndarray:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import codecs
+import csv
 import gzip
+import io
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -19,25 +22,33 @@ IDENTIFIER = re.compile(
 )
 RUNNING_ROWS = 20
 """Rows from which a column 0, 1, 2, ... is taken for a row number rather than a feature."""
+SEPARATORS = (",", ";", "\t", "|")
+DECIMAL_COMMA = r"[+-]?\d*,?\d+([eE][+-]?\d+)?"
+HEAD = 1 << 20
+"""Bytes of a text file in which its header and its encoding are looked for."""
 
 
 def read_table(path: Path) -> Frame:
     """A CSV, TSV or Parquet file as a DataFrame with text column names.
 
-    The separator of a `.csv` file is the one of comma, semicolon and tab that its header line has most of.
+    A `.csv` file is UTF-8, or UTF-16 with a byte-order mark; its separator is the one of comma, semicolon, tab and vertical bar
+    that its header line has most of. Blanks after a separator do not count. With semicolons, `1,5` is a number.
 
     Raises:
-        DataError: missing, empty, without rows, or not readable as such a file.
+        DataError: missing, empty, without rows, two columns of one name, or not readable as such a file.
     """
     import pandas as pd
 
     require_file(path)
     with reading(path):
         if suffix_of(path) in (".parquet", ".pq"):
-            frame = pd.read_parquet(path)
-        else:
-            frame = pd.read_csv(path, sep=_separator(path), low_memory=False)
-    return tidy(frame, str(path))
+            return tidy(pd.read_parquet(path), str(path))
+        separator, encoding = _dialect(path)
+        try:
+            frame = pd.read_csv(path, sep=separator, encoding=encoding, skipinitialspace=True, low_memory=False)
+        except UnicodeDecodeError as error:
+            raise DataError(_not_utf8(path, error)) from None
+    return tidy(_with_decimal_commas(frame) if separator == ";" else frame, str(path))
 
 
 def tidy(frame: Frame, where: str) -> Frame:
@@ -55,9 +66,7 @@ def tidy(frame: Frame, where: str) -> Frame:
         raise DataError(f"{where} has no columns")
     if len(frame) == 0:
         raise DataError(f"{where} has a header ({', '.join(names[:6])}{', ...' if len(names) > 6 else ''}) but no rows")
-    twice = next((name for name in names if names.count(name) > 1), None) if len(set(names)) < len(names) else None
-    if twice is not None:
-        raise DataError(f"{where} has the column '{twice}' more than once: rename one")
+    _refuse_twice(names, where)
     return frame.set_axis(names, axis=1).reset_index(drop=True)
 
 
@@ -120,20 +129,92 @@ def identifiers(frame: Frame) -> dict[str, str]:
     return found
 
 
+def copies(frame: Frame, labels: np.ndarray) -> list[str]:
+    """Columns that say the class in other words: one value a class, and a value of its own for each class.
+
+    Example:
+        >>> import pandas as pd
+        >>> frame = pd.DataFrame({"paid": ["no", "yes"] * 20, "age": range(40)})
+        >>> copies(frame, np.array([1, 0] * 20))
+        ['paid']
+    """
+    import pandas as pd
+
+    if len(frame) < RUNNING_ROWS:
+        return []
+    codes, classes = pd.factorize(labels)
+    found = []
+    for name in frame.columns:
+        column = frame[name]
+        try:
+            if column.iloc[:1000].nunique() > len(classes):  # all that most columns need
+                continue
+            values, distinct = pd.factorize(column)
+        except TypeError:  # lists and the like, which are refused elsewhere
+            continue
+        pairs = np.unique(values * len(classes) + codes)
+        if len(distinct) == len(classes) == len(pairs) and bool((values >= 0).all()):
+            found.append(name)
+    return found
+
+
 def _is_text(column: Any) -> bool:
     import pandas as pd
 
-    return bool(pd.api.types.is_string_dtype(column.dtype)) and not isinstance(column.dtype, pd.CategoricalDtype)
+    if isinstance(column.dtype, pd.CategoricalDtype) or not pd.api.types.is_string_dtype(column.dtype):
+        return False
+    return column.dtype != object or bool(pd.api.types.infer_dtype(column, skipna=True) == "string")
 
 
 def _running(values: np.ndarray) -> bool:
     return bool((np.diff(values.astype(np.int64)) == 1).all())
 
 
-def _separator(path: Path) -> str:
+def _dialect(path: Path) -> tuple[str, str]:
+    """Separator and encoding of a text file, from its beginning.
+
+    Raises:
+        DataError: not text, or two columns of one name, which pandas would rename without a word.
+    """
     suffix = suffix_of(path)
-    if suffix.startswith(".tsv"):
-        return "\t"
     with gzip.open(path, "rb") if suffix.endswith(".gz") else path.open("rb") as file:
-        header = file.readline().decode(errors="replace")
-    return max((",", ";", "\t"), key=header.count)
+        head = file.read(HEAD)
+    encoding = "utf-16" if head.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) else "utf-8-sig"
+    if encoding != "utf-16" and b"\0" in head:
+        raise DataError(f"{path} is not a text file: it has zero bytes")
+    text = head.decode(encoding, errors="replace").lstrip("\r\n")
+    first = text.partition("\n")[0]
+    separator = "\t" if suffix.startswith(".tsv") else max(SEPARATORS, key=first.count)
+    header = next(csv.reader(io.StringIO(text), delimiter=separator, skipinitialspace=True), [])
+    _refuse_twice([name for name in header if name], str(path))
+    return separator, encoding
+
+
+def _refuse_twice(names: Sequence[str], where: str) -> None:
+    seen: set[str] = set()
+    for name in names:
+        if name in seen:
+            raise DataError(f"{where} has the column '{name}' more than once: rename one")
+        seen.add(name)
+
+
+def _not_utf8(path: Path, error: UnicodeDecodeError) -> str:
+    byte = error.object[error.start]
+    return (
+        f"{path} is not UTF-8 text (it has the byte 0x{byte:02x}): save it as UTF-8, or, if it is Latin-1 as from an older "
+        "Excel, convert it with `iconv -f latin1 -t utf-8`"
+    )
+
+
+def _with_decimal_commas(frame: Frame) -> Frame:
+    """Columns of numbers with a decimal comma, read as numbers."""
+    import pandas as pd
+
+    for name in frame.columns:
+        column = frame[name]
+        if not _is_text(column):
+            continue
+        known = column.dropna().astype(str)
+        if bool(known.str.contains(",").any()) and bool(known.str.fullmatch(DECIMAL_COMMA).all()):
+            frame[name] = pd.to_numeric(column.str.replace(",", "."))
+    return frame

@@ -35,7 +35,7 @@ class NormedLinear(Head):
         Norms have a floor of 1e-4 instead of 1e-12: behind a ReLU a feature may be all zeros, and its gradient would be
         multiplied by the reciprocal of the floor.
         Weights are `[C, d]` and start in uniformly random directions (the released code takes a uniform cube).
-        Under autocast the cosines are still computed in float32: LDAM multiplies them by 30, and their rounding error with them.
+        Under autocast the cosines are still computed in float32: LDAM multiplies them, and their rounding error, by 30.
 
     Example:
         >>> head = NormedLinear(4, 3)

@@ -1,4 +1,4 @@
-"""Exchanging the classifier of a model."""
+"""Exchanging the classifier of a model; finding it is `steelyard.core.head`, which the loop needs too."""
 
 from __future__ import annotations
 

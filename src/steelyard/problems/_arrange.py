@@ -131,8 +131,8 @@ class _Work:
         largest = int(wanted.max())
         if largest < settings.factor:
             raise DataError(
-                f"factor={settings.factor:g} is more than the data allow: the largest class can have {largest} training rows, so "
-                f"a class {settings.factor:g} times smaller would have none"
+                f"factor={settings.factor:g} is more than the data allow: the largest class can have {largest} training rows, "
+                f"so a class {settings.factor:g} times smaller would have none"
             )
         self.keep(subsample(labels, wanted, derive(settings.seed, "profile")))
         self.notes.append(

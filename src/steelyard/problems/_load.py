@@ -25,7 +25,7 @@ from steelyard.data.read import read_path, with_split
 from steelyard.data.resident import ResidentSource
 from steelyard.data.scale import is_resident
 from steelyard.data.streamed import ArrayRows, StreamedSource
-from steelyard.data.tabular import drop_columns, identifiers
+from steelyard.data.tabular import copies, drop_columns, identifiers
 from steelyard.problems._arrange import Arranged, arrange
 from steelyard.problems._catalogue import names
 from steelyard.problems._settings import ProblemSettings
@@ -63,15 +63,16 @@ def load(data: Any, settings: ProblemSettings | None = None, **changes: Any) -> 
         if function is not None:
             made = function(settings)
             return made if isinstance(made, Task) else load(made, settings)
-    return assemble(read(data, settings), settings)
+    return assemble(_read(data, settings), settings)
 
 
-def read(data: Any, settings: ProblemSettings) -> Raw:
-    """Data as found, with the separate test rows that the settings name."""
-    raw = _read_one(data, settings)
+def _with_test(raw: Raw, settings: ProblemSettings) -> Raw:
+    """The data with the separate test rows that the settings name."""
     if settings.test is None:
         return raw
-    test = _read_one(settings.test, settings)
+    if isinstance(settings.test, str) and not Path(settings.test).exists():
+        raise DataError(f"there is no file or folder {settings.test} to take test rows from")
+    test = _read(settings.test, settings)
     if "test" in test.parts:  # a folder with its own splits: its test rows are meant
         test = replace(test, parts={"train": test.parts["test"]})
     return with_split(raw, test, "test")
@@ -88,11 +89,18 @@ def assemble(raw: Raw, settings: ProblemSettings) -> Task:
     Raises:
         SteelyardError: the data cannot be learnt from.
     """
-    raw = _as_kind(raw, settings.task)
+    raw = _as_kind(_with_test(raw, settings), settings.task)
     if raw.kind == "tables":
         raw = _without_columns(raw, settings)
     elif settings.drop:
         raise ArgumentError("drop", "empty, as the data are no table", ", ".join(settings.drop))
+    elif settings.missing != "error":
+        raise ArgumentError("missing", "left out, as the data are no table", repr(settings.missing))
+    if raw.kind != "images" and settings.resize is not None:
+        raise ArgumentError("resize", "left out, as the data are no images", settings.resize)
+    if settings.target is not None and settings.target != raw.target and f"'{settings.target}'" not in raw.target:
+        unused = f"the target '{settings.target}' was not looked for, as these data come with their labels"
+        raw = replace(raw, notes=(*raw.notes, unused))
     arranged = arrange(raw, settings)
     build = {"images": _images, "tables": _tables, "arrays": _arrays}[raw.kind]
     task = build(raw, arranged, settings)
@@ -100,7 +108,7 @@ def assemble(raw: Raw, settings: ProblemSettings) -> Task:
     return task
 
 
-def _read_one(data: Any, settings: ProblemSettings) -> Raw:
+def _read(data: Any, settings: ProblemSettings) -> Raw:
     if isinstance(data, str | os.PathLike):
         path = Path(data)
         if isinstance(data, str) and not path.exists():
@@ -185,6 +193,11 @@ def _frame(inputs: Any) -> Any:
 
 def _tables(raw: Raw, arranged: Arranged, settings: ProblemSettings) -> TableTask:
     frames = {split: raw.parts[part].inputs.iloc[arranged.rows[split].numpy()] for split, part in arranged.part.items()}
+    notes = [
+        f"column '{name}' says the class in other words, so every method will look perfect: leave it out with --drop {name} "
+        "unless it is known before the class is"
+        for name in copies(frames["train"], arranged.target["train"].numpy())
+    ]
     return TableTask(
         raw.name,
         arranged.class_names,
@@ -192,7 +205,7 @@ def _tables(raw: Raw, arranged: Arranged, settings: ProblemSettings) -> TableTas
         arranged.target,
         missing=settings.missing,
         residence=settings.residence,
-        notes=arranged.notes,
+        notes=(*arranged.notes, *notes),
         **_model(settings),
     )
 
@@ -238,6 +251,12 @@ def _literal(text: str) -> Any:
 
 def _array_sources(parts: Mapping[str, Part], arranged: Arranged, settings: ProblemSettings) -> dict[str, Source]:
     """Sources of arrays, tensors, mappings of tensors, and datasets."""
+    shapes = {split: _row_shapes(held.inputs) for split, held in parts.items()}
+    for split, shape in shapes.items():
+        if shape != shapes["train"]:
+            raise DataError(
+                f"inputs of {split} rows have shape {shape} and those of training rows {shapes['train']}: they should be alike"
+            )
     size = sum(_row_bytes(parts[part].inputs) * len(arranged.rows[split]) for split, part in arranged.part.items())
     splits: dict[str, Source] = {}
     for split, part in arranged.part.items():
@@ -291,16 +310,19 @@ def _channels_first(images: Any, split: str) -> Tensor:
     """Images as a tensor `[N, C, H, W]`, uint8 or floats in [0, 1]."""
     check_array(images, f"the {split} images")
     values = torch.as_tensor(images)
+    if 0 in values.shape:
+        raise DataError(f"the {split} images have no pixels (shape {list(values.shape)})")
     if values.ndim == 3:
         values = values.unsqueeze(1)
     if values.shape[1] not in (1, 3) and values.shape[3] in (1, 3):
         values = values.permute(0, 3, 1, 2)
     if values.dtype == torch.uint8:
         return values
+    values = values.float()
     low, high = float(values.min()), float(values.max())
     if low < 0 or high > 1:
         raise DataError(f"the {split} images should be uint8, or floats in [0, 1]; found values from {low:g} to {high:g}")
-    return values.float()
+    return values
 
 
 def _take(inputs: Any, rows: Tensor) -> Any:
@@ -312,8 +334,17 @@ def _take(inputs: Any, rows: Tensor) -> Any:
 
 
 def _single(values: Tensor) -> Tensor:
-    """Doubles as float32, in which models are; truth values as numbers."""
+    """Doubles as float32, in which models are; truth values as numbers; integers as torch knows them well."""
+    if values.dtype in (torch.uint16, torch.uint32, torch.uint64):  # of which torch can do little
+        return values.to(torch.int64)
     return values.float() if values.dtype in (torch.float64, torch.float16, torch.bool) else values
+
+
+def _row_shapes(inputs: Any) -> Any:
+    """Shape of a row `[...]`, or of each part of one; of a dataset nothing is known."""
+    if isinstance(inputs, Mapping):
+        return {str(name): _row_shapes(values) for name, values in inputs.items()}
+    return None if isinstance(inputs, Dataset) else list(inputs.shape[1:])
 
 
 def _row_bytes(inputs: Any) -> int:

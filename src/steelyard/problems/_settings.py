@@ -9,11 +9,15 @@ from pathlib import Path
 from typing import Any
 
 from steelyard.core.errors import ArgumentError, UnknownName
+from steelyard.data.noise import KINDS as NOISES
+from steelyard.data.profiles import KINDS as PROFILES
 from steelyard.data.scale import RESIDENCES
 
 TASKS = ("auto", "images", "tables", "arrays")
 ORDERS = ("index", "size")
 MISSING = ("error", "median")
+MOST_PIXELS = 4096
+"""Wide and high, of resized images; a typing error would otherwise fill the memory."""
 
 
 @dataclass(frozen=True)
@@ -46,7 +50,8 @@ class ProblemSettings:
         workers: processes that read ahead where inputs are streamed.
 
     Raises:
-        ArgumentError: a value out of range.
+        ArgumentError: a value out of range, or one that would do nothing.
+        UnknownName: no such profile or kind of noise.
 
     Example:
         >>> ProblemSettings(factor=100).profile
@@ -84,7 +89,7 @@ class ProblemSettings:
             ("valid_fraction", _finite(self.valid_fraction) and 0 <= self.valid_fraction < 1, "from 0 to below 1"),
             ("test_fraction", _finite(self.test_fraction) and 0 < self.test_fraction < 1, "between 0 and 1"),
             ("missing", self.missing in MISSING, " or ".join(map(repr, MISSING))),
-            ("resize", self.resize is None or self.resize >= 1, "at least 1 pixel, or none"),
+            ("resize", self.resize is None or 1 <= self.resize <= MOST_PIXELS, f"from 1 to {MOST_PIXELS} pixels, or none"),
             ("max_rows", self.max_rows is None or self.max_rows >= 1, "at least 1, or none"),
             ("residence", self.residence in RESIDENCES, " or ".join(map(repr, RESIDENCES))),
             ("workers", self.workers >= 0, "0 or more"),
@@ -92,6 +97,15 @@ class ProblemSettings:
         for name, holds, expected in checks:
             if not holds:
                 raise ArgumentError(name, expected, repr(getattr(self, name)))
+        if self.profile not in PROFILES:
+            raise UnknownName("profile", self.profile, PROFILES)
+        if self.noise_kind not in NOISES:
+            raise UnknownName("kind of noise", self.noise_kind, NOISES)
+        if self.factor is None and (self.profile != PROFILES[0] or self.class_order != ORDERS[0]):
+            name = "profile" if self.profile != PROFILES[0] else "class_order"
+            raise ArgumentError(name, "given with a factor, as it shapes the tail", f"{getattr(self, name)!r} without a factor")
+        if self.noise == 0 and self.noise_kind != NOISES[0]:
+            raise ArgumentError("noise_kind", "given with a noise above 0", f"{self.noise_kind!r} without noise")
 
     def replace(self, **changes: Any) -> ProblemSettings:
         """A copy with some settings changed.

@@ -155,9 +155,12 @@ def _missing(comparison: Comparison) -> list[str]:
 
 def _notes(comparison: Comparison) -> list[str]:
     found = [*comparison.notes]
-    for source in (comparison.leaderboard.get("notes"), comparison.about["data"].get("notes")):
+    about = comparison.about
+    for source in (comparison.leaderboard.get("notes"), about.get("notes"), about["data"].get("notes")):
         found += [str(note) for note in source] if isinstance(source, list) else []
-    return list(dict.fromkeys(found))
+    # The rule of the groups stands below the table.
+    rule = f"many / medium / few: {about['groups'].get('rule')}"
+    return [note for note in dict.fromkeys(found) if note != rule]
 
 
 def _warnings(comparison: Comparison) -> list[tuple[str, str]]:

@@ -27,14 +27,15 @@ def verdict(comparison: Comparison) -> tuple[str, str]:
         limits = f"{metric.text(value.low)} to {metric.text(value.high)}"
         score += f" ({interval_name(comparison.leaderboard)} {limits})"
     if "ce" in tied:
-        return (f"No treatment beats plain cross-entropy: {score}.", _close(comparison, tied, seeds))
+        doubt = "With 1 seed that may be chance." if seeds == 1 and len(rows) > 1 else _close(comparison, tied, seeds)
+        return f"No treatment beats plain cross-entropy: {score}.", doubt
     against = versus(comparison.leaderboard, top, metric.name, epoch)
     if against.difference is None:
         return f"{first}: {score}.", _close(comparison, tied, seeds)
     cost = number(top.get("cost_ratio"))
     gain = f"{metric.text(abs(against.difference))}{' points' if metric.percent else ''} "
     gain += "above" if against.difference > 0 else "below"
-    price = f", at {ratio_text(cost)} its training cost" if cost is not None else ""
+    price = f", at {ratio_text(cost)} its training cost" if cost is not None and len(tied) == 1 else ""
     sentence = f"{first}: {score}, {gain} plain cross-entropy{price}."
     return sentence, f"{_trust(against, metric, seeds)} {_close(comparison, tied, seeds)}".strip()
 

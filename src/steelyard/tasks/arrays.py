@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+import torch
+
 from steelyard.core.errors import ArgumentError
 from steelyard.core.task import Source
 from steelyard.tasks.about import ModelledTask
@@ -48,19 +50,24 @@ class ArrayTask(ModelledTask):
         if isinstance(model, str) and model == "auto":
             if len(shape) != 1:
                 found = f"inputs of shape {['N', *shape]}" if shape else "inputs of no fixed shape"
-                raise ArgumentError(
-                    "model", "a torch.nn.Module or a function that makes one, for such inputs", f"'auto' for {found}"
-                )
+                images = ", unless they are images (--task images)" if len(shape) in (2, 3) else ""
+                expected = f"a torch.nn.Module or a function that makes one, for such inputs{images}"
+                raise ArgumentError("model", expected, f"'auto' for {found}")
             model = "mlp"
         build = builder(model, num_classes=len(names), input_shape=shape, settings=model_settings)
         words = "x".join(str(size) for size in shape) + " numbers" if shape else "as the dataset gives them"
         super().__init__(name, names, splits, build, kind="arrays", features=words, notes=notes)
+        self._ours = isinstance(model, str)
+
+    def load(self, inputs: Any, *, augment: str, generator: torch.Generator | None) -> Any:
+        """Inputs as they are; whole numbers as float32 for a model by name, which takes nothing else."""
+        if self._ours and isinstance(inputs, torch.Tensor) and not inputs.is_floating_point():
+            return inputs.float()
+        return inputs
 
 
 def shape_of(source: Source) -> tuple[int, ...]:
     """Shape of one input, read from the first row; () where inputs are several tensors or none."""
-    import torch
-
     for _, inputs in source.stream([torch.zeros(1, dtype=torch.int64)]):
         if isinstance(inputs, torch.Tensor):
             return tuple(inputs.shape[1:])

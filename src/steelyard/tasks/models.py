@@ -10,7 +10,7 @@ from typing import Any, TypeAlias
 
 from torch import nn
 
-from steelyard.core.errors import ArgumentError
+from steelyard.core.errors import ArgumentError, SteelyardError
 
 Model: TypeAlias = "str | nn.Module | Callable[..., nn.Module]"
 
@@ -69,7 +69,15 @@ def builder(
         def build() -> nn.Module:
             from steelyard import nets
 
-            return nets.build(chosen, num_classes=num_classes, input_shape=input_shape, cardinalities=cardinalities, **extra)
+            try:
+                return nets.build(chosen, num_classes=num_classes, input_shape=input_shape, cardinalities=cardinalities, **extra)
+            except SteelyardError:
+                raise
+            except (TypeError, ValueError) as error:
+                if not extra:
+                    raise
+                shown = ", ".join(f"{key}={value!r}" for key, value in extra.items())
+                raise ArgumentError("model", f"'{chosen}' with settings that it can take", f"{shown} ({error})") from error
 
         return Builder(chosen, build)
     if settings:

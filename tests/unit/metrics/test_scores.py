@@ -15,10 +15,11 @@ from steelyard.bench.records import to_plain
 from steelyard.core.counts import group_classes
 from steelyard.core.errors import ArgumentError
 
-NAMES = (
-    "accuracy balanced_accuracy macro_f1 g_mean mcc worst_recall many_recall medium_recall few_recall auroc auprc ece "
-    "classwise_ece brier log_loss zero_recall_classes"
-).split()
+NAMES = [
+    *("accuracy", "balanced_accuracy", "macro_f1", "g_mean", "mcc", "worst_recall"),
+    *("many_recall", "medium_recall", "few_recall"),
+    *("auroc", "auprc", "ece", "classwise_ece", "brier", "log_loss", "zero_recall_classes"),
+]
 
 
 def problem(classes: int = 3, rows: int = 90) -> tuple[np.ndarray, np.ndarray]:

@@ -187,16 +187,80 @@ def test_methods_drawn_together_differ_in_colour(fabricate, tmp_path):
     assert len(set(everything)) == 40
 
 
-def test_runs_of_another_regime_in_the_folder_are_left_out(fabricate, tmp_path):
+def test_runs_of_another_comparison_in_the_folder_are_left_out(fabricate, tmp_path):
     out = fabricate(tmp_path, methods=2)
     stray = out / "runs" / "older"
     stray.mkdir()
     result = json.loads((out / "runs" / "ce-0" / "result.json").read_text())
-    result["settings"]["regime.lr"] = 0.5
     result["finished_at"] = "2030-01-01T00:00:00+00:00"
     result["warnings"] = ["from the older run"]
     (stray / "result.json").write_text(json.dumps(result))
     assert "from the older run" not in page_of(out).text
+    edit(out / "comparison.json", lambda about: about.pop("runs"))
+    assert "from the older run" in page_of(out).text  # then the last that was finished counts
+
+
+def test_intervals_end_where_the_metric_ends(fabricate, tmp_path):
+    out = fabricate(tmp_path, methods=3)
+
+    def widen(board):
+        for row in board["rows"]:
+            row["metrics"]["few_recall"] |= {"low": -0.3, "high": 1.4}
+            row["metrics"]["mcc"] |= {"low": -1.2, "high": 0.4}
+
+    edit(out / "leaderboard.json", widen)
+    page = page_of(out)
+    shown = json.loads(page.data)["board"]["last"]
+    assert all(limits[1:] == [0, 1] for limits in shown["few_recall"].values())
+    assert all(limits[1:] == [-1, 0.4] for limits in shown["mcc"].values())
+    assert "0\N{EN DASH}100" in page.text
+    assert "it is cut there, for display only" in page.text
+    assert json.loads((out / "leaderboard.json").read_text())["rows"][0]["metrics"]["few_recall"]["high"] == 1.4
+
+
+def test_no_word_of_cut_intervals_where_none_is(fabricate, tmp_path):
+    out = fabricate(tmp_path, methods=1)
+    numbers = {"balanced_accuracy": {"mean": 0.5, "low": 0.4, "high": 0.6, "values": [0.5, 0.5, 0.5]}}
+    edit(out / "leaderboard.json", lambda board: board["rows"][0].update(metrics=numbers, selected_metrics={}))
+    page = page_of(out)
+    assert "cut there" not in page.text
+    assert "±10.0" in page.text
+
+
+def test_one_seed_shows_the_interval_over_test_rows_and_says_so(fabricate, tmp_path):
+    out = fabricate(tmp_path, methods=2, seeds=1)
+    for path in (out / "runs").glob("*/result.json"):
+        edit(path, lambda result: result.update(intervals={"few_recall": [0.125, 0.75], "accuracy": [None, None]}))
+    page = page_of(out)
+    shown = json.loads(page.data)["board"]["last"]
+    assert shown["few_recall"]["ce"][1:] == [0.125, 0.75]
+    assert shown["accuracy"]["ce"][1:] == [None, None]
+    assert "over the test rows of that one run" in page.text
+
+
+def test_several_seeds_do_not_show_the_interval_over_test_rows(fabricate, tmp_path):
+    out = fabricate(tmp_path, methods=2, seeds=2)
+    edit(out / "leaderboard.json", lambda board: board["rows"][0]["metrics"]["few_recall"].update(low=None, high=None))
+    for path in (out / "runs").glob("*/result.json"):
+        edit(path, lambda result: result.update(intervals={"few_recall": [0.125, 0.75]}))
+    assert "0.125" not in page_of(out).data
+
+
+def test_notes_of_every_source_are_there_once(fabricate, tmp_path):
+    out = fabricate(tmp_path, methods=1)
+    edit(out / "comparison.json", lambda about: about.update(notes=["a part begins late", "said twice"]))
+    edit(out / "leaderboard.json", lambda board: board.update(notes=["said twice", "one more"]))
+    text = page_of(out).text
+    assert [text.count(note) for note in ("a part begins late", "said twice", "one more")] == [1, 1, 1]
+
+
+def test_settings_of_the_problem_are_listed(fabricate, tmp_path):
+    out = fabricate(tmp_path, methods=1)
+    path = out / "runs" / "ce-0" / "result.json"
+    edit(path, lambda result: result["settings"].update({"problem.profile": "exp", "problem.drop": "[]"}))
+    page = page_of(out)
+    assert "profileexp" in page.text
+    assert "drop[]" not in page.text
 
 
 def test_a_damaged_result_is_named_and_left_out(fabricate, tmp_path):

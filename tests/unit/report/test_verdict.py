@@ -27,7 +27,9 @@ def versus(low: float, high: float, p: float | None) -> dict[str, Any]:
 def test_a_clear_lead():
     rows = [row("ce", 0.6), row("la", 0.7, versus(0.08, 0.12, 0.01), cost_ratio=1.02)]
     first, trust = verdict(comparison(rows, near_best=["ldam"]))
-    assert first.startswith("la comes first: balanced accuracy 70.0 % (95 % interval 69.0 to 71.0), 10.0 points above plain cross-entropy, at 1.02")
+    assert first.startswith(
+        "la comes first: balanced accuracy 70.0 % (95 % interval 69.0 to 71.0), 10.0 points above plain cross-entropy, at 1.02"
+    )
     assert trust.startswith("The difference is clear of chance over 3 seeds (95 % interval +8.0 to +12.0; p = .010")
     assert "ldam cannot be told from it" in trust
 
@@ -49,6 +51,27 @@ def test_no_claim_beyond_the_corrected_p(low, high, p, words):
 def test_cross_entropy_may_win():
     first, _ = verdict(comparison([row("ce", 0.7), row("la", 0.6, versus(-0.2, 0.0, 0.2))]))
     assert first.startswith("No treatment beats plain cross-entropy: balanced accuracy 70.0")
+
+
+def test_equal_means_share_the_first_place():
+    lead = versus(0.08, 0.12, 0.01)
+    rows = [row("ce", 0.6), row("la", 0.7, lead), row("bs", 0.7, lead), row("ldam", 0.69, lead)]
+    first, trust = verdict(comparison(rows, near_best=["bs", "ldam"]))
+    assert first.startswith("la and bs come first: balanced accuracy 70.0 %")
+    assert "ldam cannot be told from them: its paired difference includes zero." in trust
+
+
+def test_one_seed_of_cross_entropy_is_no_proof():
+    first, trust = verdict(comparison([row("ce", 0.7), row("la", 0.6)], seeds=1))
+    assert first.startswith("No treatment beats plain cross-entropy")
+    assert trust == "With 1 seed that may be chance."
+
+
+def test_limits_of_the_verdict_are_possible_values():
+    rows = [row("ce", 0.9), row("la", 0.995, versus(-1.4, 1.6, 0.8))]
+    first, trust = verdict(comparison(rows))
+    assert "98.5 to 100.0" in first
+    assert "\N{MINUS SIGN}100.0 to +100.0" in trust
 
 
 def test_lower_is_better_where_it_is():

@@ -10,7 +10,7 @@ function heat(side) {
   const at = labels.map((_, i) => i);
   const numbers = n <= 14 && byId(`confusion-${side}`).clientWidth / n > 30;
   const ticks = n <= 24 ? at : at.filter((i) => i % Math.ceil(n / 12) === 0);
-  const room = Math.floor((byId(`confusion-${side}`).clientWidth - 120) / (n * 7.5)), flat = room >= 8 || labels.every((name) => name.length <= room);
+  const room = Math.floor((byId(`confusion-${side}`).clientWidth - 180) / (n * 8)), flat = room >= 8 || labels.every((name) => name.length <= room);
   const named = shortAll(labels, flat ? Math.max(4, Math.min(20, room)) : 12, blocks ? null : bySize);
   const axis = { tickvals: ticks, ticktext: ticks.map((i) => named[i]), showgrid: false, ticks: "" };
   const trace = { type: "heatmap", x: at, y: at, z, zmin: 0, zmax: 100, hovertext: text, hoverinfo: "text", colorscale: [[0, t.card], [1, t.heat]], showscale: !numbers, xgap: n <= 24 ? 1 : 0, ygap: n <= 24 ? 1 : 0, colorbar: { thickness: 10, outlinewidth: 0, ticksuffix: " %", len: 0.6 } };

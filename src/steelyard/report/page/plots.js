@@ -26,7 +26,7 @@ plot("sizes", () => {
   });
   // A bar with a base is drawn from it by its length.
   for (const trace of traces) { trace.y = trace.y.map((y) => y - 0.4); }
-  const room = Math.floor(byId("sizes").clientWidth / (bySize.length * 7.5)), flat = room >= 8 || bySize.every((c) => DATA.classes[c].length <= room);
+  const room = Math.floor((byId("sizes").clientWidth - 80) / (bySize.length * 8)), flat = room >= 8 || bySize.every((c) => DATA.classes[c].length <= room);
   const x = { tickangle: flat ? 0 : -40, title: few ? "class, largest first" : "classes, largest first", tickvals: few ? bySize.map((_, i) => i) : undefined, ticktext: shortAll(bySize.map((c) => DATA.classes[c]), flat ? Math.min(22, room) : 12, bySize), showgrid: false };
   if (!few) { delete x.tickvals; delete x.ticktext; delete x.tickangle; }
   const low = DATA.counts.some((n) => n < 1) ? 0.4 : 0.7;
@@ -47,7 +47,7 @@ plot("groups", () => {
       type: "bar", name: esc(m.name), x: bars.map((_, i) => i), y: scaled, textposition: "none",
       hovertext: values.map(([v, lo, hi], i) => `<b>${esc(m.name)}</b><br>${bars[i][1]} (${bars[i][2]}): ${percent(v)}` + (lo === null ? "" : `<br>95 % interval ${percent(lo)} to ${percent(hi)}`)),
       hoverinfo: "text",
-      error_y: { type: "data", symmetric: false, array: values.map(([v, , hi]) => gap(v, hi)), arrayminus: values.map(([v, lo]) => gap(lo, v)), thickness: 1.2, width: 2.5, color: theme().soft, visible: values.some(([, lo]) => lo !== null) },
+      error_y: { type: "data", symmetric: false, array: values.map(([v, , hi]) => gap(v, hi)), arrayminus: values.map(([v, lo]) => gap(lo, v)), thickness: 1.2, width: 2.5, color: dark() ? "#8a93a0" : theme().soft, visible: values.some(([, lo]) => lo !== null) },
       marker: { color: colour(m), opacity: m.control ? 0.62 : 1, line: { width: m.control ? 1 : 0, color: colour(m) }, pattern: m.control ? { shape: "/", size: 6, solidity: 0.28, fillmode: "overlay", fgcolor: theme().card, fgopacity: 0.9 } : { shape: "" } },
     };
   });

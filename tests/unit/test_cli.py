@@ -1,0 +1,124 @@
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from steelyard.cli import cli, main
+from steelyard.problems import catalogue
+from steelyard.settings import known_names
+
+QUICK = ("--factor", "20", "--seeds", "1", "--epochs", "1", "--jobs", "1")
+
+
+def call(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str, str]:
+    """What the installed command does: exit code, output, error output."""
+    monkeypatch.setattr(sys, "argv", ["steelyard", *arguments])
+    monkeypatch.setenv("COLUMNS", "160")
+    code = 0
+    try:
+        main()
+    except SystemExit as end:
+        code = int(end.code or 0)
+    written = capsys.readouterr()
+    return code, written.out, written.err
+
+
+@pytest.mark.parametrize("command", ["", "compare", "methods", "datasets", "report"])
+def test_every_command_explains_itself(command: str) -> None:
+    result = CliRunner().invoke(cli, [*([command] if command else []), "--help"])
+    assert result.exit_code == 0
+    documented = cli.commands[command].params if command else []
+    for option in documented:
+        if option.param_type_name == "option":
+            assert option.opts[0] in result.output
+            assert option.help, option.name
+    assert len(result.output.splitlines()) > 5
+
+
+def test_methods_and_data_sets_are_listed(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    code, output, _ = call(monkeypatch, capsys, "methods")
+    assert code == 0
+    assert all(name in output for name in known_names("method"))
+    code, output, _ = call(monkeypatch, capsys, "datasets")
+    assert code == 0
+    assert all(info.name in output for info in catalogue())
+    code, output, _ = call(monkeypatch, capsys, "methods", "la")
+    assert code == 0
+    assert "tau=1.0" in output
+    assert "Menon" in output
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "says"),
+    [
+        (("comapre",), 2, "did you mean 'compare'"),
+        (("compare",), 2, "Missing argument 'DATA'"),
+        (("compare", "digits", "--methd", "la"), 2, "--method"),
+        (("compare", "digit"), 1, "did you mean 'digits'"),
+        (("compare", "digits", "--methods", "ldam-dwr"), 1, "did you mean 'ldam-drw'"),
+        (("compare", "digits", "--methods", "la(tua=1)"), 1, "did you mean 'tau'"),
+        (("compare", "digits", "--methods", "la+ldam"), 1, "cannot be combined: both set the loss"),
+        (("compare", "digits", "--methods", "la+drw"), 1, "prior would be corrected twice"),
+        (("compare", "digits", "--methods", ""), 1, "methods"),
+        (("compare", "digits", "--factor", "-3"), 1, "factor"),
+        (("compare", "digits", "--factor", "nan"), 1, "factor"),
+        (("compare", "digits", "--seeds", "0"), 1, "--seeds"),
+        (("compare", "digits", "--seeds", "x"), 1, "--seeds"),
+        (("compare", "digits", "--seeds", "1,1"), 1, "seeds"),
+        (("compare", "digits", "--epochs", "0"), 1, "epochs"),
+        (("compare", "digits", "--regime", "sort"), 1, "did you mean 'short'"),
+        (("compare", "digits", "--set", "weight_decay"), 1, "KEY=VALUE"),
+        (("compare", "digits", "--set", "wieght_decay=1"), 1, "did you mean 'weight_decay'"),
+        (("compare", "digits", "--groups", "quartiles"), 1, "groups"),
+        (("compare", "digits", "--device", "cuda:77"), 1, "cuda:77"),
+        (("compare", "digits", "--model", "resnet33"), 1, "resnet32"),
+        (("compare", "digits", "--logger", "wandbb"), 1, "wandb"),
+        (("report", "nowhere"), 1, "run `steelyard compare` first"),
+        (("methods", "laa"), 1, "did you mean 'la'"),
+    ],
+)
+def test_mistakes_get_one_sentence(
+    arguments: tuple[str, ...], code: int, says: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    monkeypatch.chdir(tmp_path)
+    extra = QUICK[4:] if arguments[:1] == ("compare",) and "--epochs" not in arguments else ()
+    exit_code, _, error = call(monkeypatch, capsys, *arguments, *extra)
+    assert exit_code == code, error
+    assert error.startswith("error: ")
+    assert says in error
+    assert error.count("\n") == 1
+    assert "Traceback" not in error
+
+
+def test_a_comparison_in_one_process_tree(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "r"
+    arguments = ("compare", "digits", *QUICK, "--methods", "la", "--controls", "--no-report", "--out", str(out))
+    code, output, error = call(monkeypatch, capsys, *arguments)
+    assert code == 0, error
+    board = json.loads((out / "leaderboard.json").read_text())
+    assert {row["method"] for row in board["rows"]} == {"ce", "drw", "la", "balanced-softmax", "mixup-bs", "posthoc-la"}
+    assert "drw has a part that begins late, and 1 epochs are too few" in output.replace("\n", " ")
+    assert not (out / "report.html").exists()
+    code, output, _ = call(monkeypatch, capsys, "report", str(out))
+    assert code == 0
+    assert (out / "report.html").exists()
+
+
+def test_a_bug_is_called_one(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    def broken() -> None:
+        raise ZeroDivisionError("by zero")
+
+    monkeypatch.setattr("steelyard.listing.methods_table", broken)
+    code, _, error = call(monkeypatch, capsys, "methods")
+    assert code == 70
+    assert "this is a bug in steelyard" in error
+    kept = Path(error.rpartition("the traceback is in ")[2].strip().rstrip(")"))
+    assert "ZeroDivisionError" in kept.read_text()
+    kept.unlink()
