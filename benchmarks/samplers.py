@@ -124,7 +124,9 @@ def main() -> None:
     for name, value in result.get("times_faster", {}).items():
         print(f"{name:34s} {value:8.1f} times faster than WeightedRandomSampler")
     if "peak_mb" in result:
-        print(f"peak {result['peak_mb']:,.0f} MB: {result['beside_labels_mb']:,.0f} MB beside the labels and torch itself, of which")
+        print(
+            f"peak {result['peak_mb']:,.0f} MB: {result['beside_labels_mb']:,.0f} MB beside the labels and torch itself, of which"
+        )
         print(f"     drawing took {result['epoch_beside_setup_mb']:,.0f} MB; the labels are {result['labels_mb']:,.0f} MB")
     write(options, result)
 
@@ -132,7 +134,12 @@ def main() -> None:
 def write(options: argparse.Namespace, result: dict[str, Any]) -> None:
     """Put the result under its number of rows, beside those of other sizes."""
     stored: dict[str, Any] = json.loads(options.out.read_text()) if options.out.exists() else {}
-    machine = {"torch": torch.__version__, "python": platform.python_version(), "cores": os.cpu_count(), "threads": options.threads}
+    machine = {
+        "torch": torch.__version__,
+        "python": platform.python_version(),
+        "cores": os.cpu_count(),
+        "threads": options.threads,
+    }
     stored[str(options.rows)] = {"rows": options.rows, "classes": options.classes, "batch": BATCH, **machine, **result}
     options.out.parent.mkdir(parents=True, exist_ok=True)
     options.out.write_text(json.dumps(stored, indent=1) + "\n")

@@ -13,8 +13,24 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from steelyard import bench, data, decisions, losses, methods, metrics, nets, problems, regimes, samplers, tasks
-    from steelyard import numeric, report, settings, transforms, weightings
+    from steelyard import (
+        bench,
+        data,
+        decisions,
+        losses,
+        methods,
+        metrics,
+        nets,
+        numeric,
+        problems,
+        regimes,
+        report,
+        samplers,
+        settings,
+        tasks,
+        transforms,
+        weightings,
+    )
     from steelyard.core.errors import SteelyardError
     from steelyard.core.fit import Fitted
     from steelyard.core.objective import Objective

@@ -70,7 +70,9 @@ def cli() -> None:
 @click.option("--batch-size", type=int, help="Rows a step, in place of the regime's.")
 @click.option("--lr", type=float, help="Peak learning rate, in place of the regime's.")
 @click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="Any other setting of the regime; repeatable.")
-@click.option("--model", default="auto", show_default=True, help="resnet32, small-cnn, mlp, timm:NAME, torchvision:NAME, or auto.")
+@click.option(
+    "--model", default="auto", show_default=True, help="resnet32, small-cnn, mlp, timm:NAME, torchvision:NAME, or auto."
+)
 @click.option("--test", metavar="PATH", help="File with the test rows; otherwise a test split is cut from DATA.")
 @click.option("--drop", metavar="COLS", help="Columns to leave out, separated by commas.")
 @click.option("--missing", type=click.Choice(["error", "median"]), default="error", show_default=True, help="Missing values.")
@@ -83,7 +85,9 @@ def cli() -> None:
 @click.option("--metric", type=click.Choice(METRICS), default="balanced_accuracy", show_default=True, help="To rank by.")
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:1, ...")
 @click.option("--jobs", type=click.IntRange(min=0), default=0, help="Runs at a time; 0 for one a core.  [default: 0]")
-@click.option("--ray", is_flag=False, flag_value="auto", metavar="[ADDRESS]", help="Run on a Ray cluster; `local` starts one here.")
+@click.option(
+    "--ray", is_flag=False, flag_value="auto", metavar="[ADDRESS]", help="Run on a Ray cluster; `local` starts one here."
+)
 @click.option("--logger", "loggers", multiple=True, metavar="NAME", help="Also log to csv, tensorboard, mlflow or wandb.")
 @click.option("--checkpoint-seconds", type=float, default=10.0, show_default=True, help="Time between checkpoints.")
 @click.option("--out", type=click.Path(path_type=Path), help="Folder for everything written.  [default: runs/DATA]")
@@ -222,7 +226,9 @@ def _compare(console: Console, task: Task, plan: Comparison, out: Path, options:
         raise SteelyardError(f"no run finished: {result.failures[0][1]}")
     _show(console, out, options["report"])
     if result.failures:
-        raise SteelyardError(f"{len(result.failures)} of {len(plan.runs())} runs failed, the first because: {result.failures[0][1]}")
+        raise SteelyardError(
+            f"{len(result.failures)} of {len(plan.runs())} runs failed, the first because: {result.failures[0][1]}"
+        )
 
 
 def _show(console: Console, out: Path, report: bool) -> None:
@@ -283,7 +289,9 @@ def report(folder: Path) -> None:
     from rich.console import Console
 
     if not (folder / "leaderboard.json").exists():
-        raise SteelyardError(f"folder {folder} holds no finished comparison (no leaderboard.json); run `steelyard compare` first")
+        raise SteelyardError(
+            f"folder {folder} holds no finished comparison (no leaderboard.json); run `steelyard compare` first"
+        )
     _show(Console(highlight=False), folder, report=True)
 
 

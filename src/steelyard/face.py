@@ -106,9 +106,7 @@ def _train(
     first = World.current().rank == 0
     settings = {"task": task.name, "method": recipe.name, "seed": seed} | regime.settings()
     recorders = open_loggers(loggers, Path(out), settings) if out is not None and first else []
-    fitted = fit_task(
-        task, recipe, regime, seed=seed, listeners=[*listeners, *recorders], folder=out, device=device
-    )
+    fitted = fit_task(task, recipe, regime, seed=seed, listeners=[*listeners, *recorders], folder=out, device=device)
     for recorder in recorders:
         recorder.close()
     return fitted

@@ -13,8 +13,28 @@ from pathlib import Path
 import pytest
 
 HEAVY = frozenset(
-    "pandas sklearn pyarrow duckdb plotly kornia lightning ray scipy torchvision timm peft transformers torch_geometric laspy polars "
-    "torchmetrics tensorboard PIL jinja2".split()
+    [
+        "pandas",
+        "sklearn",
+        "pyarrow",
+        "duckdb",
+        "plotly",
+        "kornia",
+        "lightning",
+        "ray",
+        "scipy",
+        "torchvision",
+        "timm",
+        "peft",
+        "transformers",
+        "torch_geometric",
+        "laspy",
+        "polars",
+        "torchmetrics",
+        "tensorboard",
+        "PIL",
+        "jinja2",
+    ]
 )
 """Never imported while a module of ours is loading."""
 

@@ -126,7 +126,9 @@ def test_exceptions_are_still_needed(repo: Path) -> None:
 def test_a_method_is_one_generator_named_like_its_file(repo: Path) -> None:
     wrong = []
     for path in sorted((package(repo) / "methods").glob("[!_]*.py")):
-        public = [node for node in ast.parse(path.read_text()).body if isinstance(node, ast.FunctionDef) and node.name[0] != "_"]
+        public = [
+            node for node in ast.parse(path.read_text()).body if isinstance(node, ast.FunctionDef) and node.name[0] != "_"
+        ]
         methods = [node for node in public if any(isinstance(inner, ast.Yield | ast.YieldFrom) for inner in ast.walk(node))]
         if [node.name for node in methods] != [path.stem]:
             wrong.append(path.name)
@@ -136,7 +138,9 @@ def test_a_method_is_one_generator_named_like_its_file(repo: Path) -> None:
 def test_a_regime_is_one_function_named_like_its_file(repo: Path) -> None:
     wrong = []
     for path in sorted((package(repo) / "regimes").glob("[!_]*.py")):
-        public = [node.name for node in ast.parse(path.read_text()).body if isinstance(node, ast.FunctionDef) and node.name[0] != "_"]
+        public = [
+            node.name for node in ast.parse(path.read_text()).body if isinstance(node, ast.FunctionDef) and node.name[0] != "_"
+        ]
         if public != [path.stem]:
             wrong.append(path.name)
     assert not wrong, f"regimes/NAME.py holds one public function, NAME: {wrong}"

@@ -51,7 +51,9 @@ def results(out: Path) -> dict[str, dict[str, object]]:
     found: dict[str, dict[str, object]] = {}
     for path in sorted(out.glob("runs/*/result.json")):
         record = json.loads(path.read_text())
-        kept = {key: record[key] for key in ("metrics", "selected_metrics", "per_class", "confusion", "steps", "selected_epoch")}
+        kept = {
+            key: record[key] for key in ("metrics", "selected_metrics", "per_class", "confusion", "steps", "selected_epoch")
+        }
         log = [json.loads(line) for line in (path.parent / "log.jsonl").read_text().splitlines()]
         kept["log"] = [{key: value for key, value in line.items() if key != "seconds"} for line in log]
         kept["weights"] = (path.parent / "model.safetensors").read_bytes()

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import torch
+from tiny import Blobs, numbers, same_weights
 from torch import nn
 
 from steelyard.core.fit import Fitted, fit
@@ -18,7 +19,6 @@ from steelyard.core.task import TaskView
 from steelyard.settings import bind, dry_run, known_names, parameters_of, resolve, resolve_method
 from steelyard.settings.probe import ProbeTask, slots_of, words_of
 from steelyard.settings.text import format_value
-from tiny import Blobs, numbers, same_weights
 
 METHODS = known_names("method")
 REGIME = Regime(epochs=4, batch_size=16, lr=0.05)

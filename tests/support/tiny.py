@@ -30,9 +30,7 @@ class Held:
 
 
 def network(width: int = 8, classes: int = 3) -> nn.Sequential:
-    return nn.Sequential(
-        nn.Linear(4, width), nn.BatchNorm1d(width), nn.ReLU(), nn.Dropout(0.2), nn.Linear(width, classes)
-    )
+    return nn.Sequential(nn.Linear(4, width), nn.BatchNorm1d(width), nn.ReLU(), nn.Dropout(0.2), nn.Linear(width, classes))
 
 
 class Blobs(Task):

@@ -7,19 +7,17 @@ import pandas as pd
 import pytest
 import torch
 from sklearn.datasets import make_classification
+from tiny import Blobs, same_weights
 from torch import nn
 
 import steelyard as sy
 from steelyard.core.errors import ArgumentError
-from tiny import Blobs, same_weights
 
 REGIME = sy.Regime(epochs=3, batch_size=32, lr=0.05)
 
 
 def data() -> tuple[np.ndarray, np.ndarray]:
-    return make_classification(
-        600, 8, n_informative=5, n_classes=3, weights=[0.8, 0.15, 0.05], class_sep=2.0, random_state=0
-    )
+    return make_classification(600, 8, n_informative=5, n_classes=3, weights=[0.8, 0.15, 0.05], class_sep=2.0, random_state=0)
 
 
 def test_arrays_tensors_and_frames_are_the_same_data() -> None:

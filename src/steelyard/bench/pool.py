@@ -7,7 +7,8 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from typing import Any, Generic, TypeVar
@@ -26,6 +27,22 @@ class Outcome(Generic[Job]):
     error: SteelyardError | None = None
 
 
+KEEP_MEMORY = {"MALLOC_MMAP_THRESHOLD_": str(4 << 30), "MALLOC_TRIM_THRESHOLD_": str(8 << 30)}
+"""For glibc: keep freed memory for the next step. Giving it back and asking anew costs image models a sixth of their time."""
+
+
+@contextmanager
+def _environment(wanted: Mapping[str, str]) -> Iterator[None]:
+    """Environment variables for processes that are started meanwhile; those that the user has set stay."""
+    added = {name: value for name, value in wanted.items() if name not in os.environ}
+    os.environ.update(added)
+    try:
+        yield
+    finally:
+        for name in added:
+            del os.environ[name]
+
+
 class _Worker:
     """A spawned process and the pipe to it."""
 
@@ -33,7 +50,8 @@ class _Worker:
         context = multiprocessing.get_context("spawn")
         self.pipe, theirs = context.Pipe()
         self.process = context.Process(target=_serve, args=(theirs, function, threads), daemon=True)
-        self.process.start()
+        with _environment(KEEP_MEMORY):
+            self.process.start()
         theirs.close()
         self.job: Any = None
 
@@ -76,7 +94,7 @@ def run_jobs(
                     outcome = _death(worker)
                 else:
                     continue
-                if not worker.process.is_alive() or outcome.error is not None and isinstance(outcome.error, _WorkerDied):
+                if not worker.process.is_alive() or isinstance(outcome.error, _WorkerDied):
                     worker.stop()
                     crew[crew.index(worker)] = worker = _Worker(function, threads)
                 worker.job = None
@@ -130,7 +148,8 @@ def _serve(pipe: Connection, function: Callable[[Any], Any], threads: int) -> No
         except SteelyardError as error:
             answer = ("error", error)
         except Exception as error:
-            answer = ("error", TrainingError(f"{type(error).__name__}: {str(error).strip().splitlines()[0] if str(error).strip() else 'no message'}"))
+            first = (str(error).strip().splitlines() or ["no message"])[0]
+            answer = ("error", TrainingError(f"{type(error).__name__}: {first}"))
         pipe.send(answer)
 
 

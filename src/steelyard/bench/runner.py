@@ -105,9 +105,7 @@ def compare(plan: Comparison, out: Path, *, machine: Machine, display: Display, 
     return Result(board, failures, out)
 
 
-def write_leaderboard(
-    out: Path, plan: Comparison, facts: Mapping[str, Any], failures: list[tuple[Run, str]]
-) -> dict[str, Any]:
+def write_leaderboard(out: Path, plan: Comparison, facts: Mapping[str, Any], failures: list[tuple[Run, str]]) -> dict[str, Any]:
     """Analyse the finished runs of a plan and write `leaderboard.json`."""
     from steelyard.bench.compare import leaderboard
     from steelyard.bench.records import read_result

@@ -198,7 +198,7 @@ def _tables(raw: Raw, arranged: Arranged, settings: ProblemSettings) -> TableTas
         "unless it is known before the class is"
         for name in copies(frames["train"], arranged.target["train"].numpy())
     ]
-    return TableTask(
+    return TableTask.of(
         raw.name,
         arranged.class_names,
         frames,

@@ -70,7 +70,9 @@ def builder(
             from steelyard import nets
 
             try:
-                return nets.build(chosen, num_classes=num_classes, input_shape=input_shape, cardinalities=cardinalities, **extra)
+                return nets.build(
+                    chosen, num_classes=num_classes, input_shape=input_shape, cardinalities=cardinalities, **extra
+                )
             except SteelyardError:
                 raise
             except (TypeError, ValueError) as error:

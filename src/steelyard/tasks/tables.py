@@ -18,7 +18,7 @@ from steelyard.tasks.models import Model, builder
 
 
 class TableTask(ModelledTask):
-    """Rows of a table.
+    """Rows of a table, encoded; `TableTask.of` makes one of tables.
 
     Inputs are `[N, F]` float32; with categorical columns {"numeric": `[N, F]`, "categorical": `[N, K]`} for the MLP, and
     `[N, F + one 0/1 column a category]` for every other model.
@@ -26,24 +26,19 @@ class TableTask(ModelledTask):
     Args:
         name: shown in tables.
         class_names: labels of class 0, 1, ...
-        frames: features by split: "train", and where they exist "valid" and "test".
-        targets: classes `[N]` by split.
+        splits: sources of encoded rows; "train", and where they exist "valid" and "test".
+        encoder: what turned the tables into inputs, as fitted on the training rows.
         model: a name, a module, or a function that makes one (see `builder`); "auto" is the MLP.
         model_settings: further arguments for a model by name.
-        missing: "error", or "median" for filling in the training median (see `TableEncoder.fit`).
-        residence: "auto", "resident" or "streamed" (see `steelyard.data.is_resident`).
         notes: sentences about the data.
 
     Attributes:
-        encoder: what turns a table into inputs, as fitted on the training rows.
-
-    Raises:
-        DataError: missing or infinite values, or columns that cannot be used.
+        encoder: as given.
 
     Example:
         >>> import pandas as pd, torch
         >>> frame = pd.DataFrame({"age": [20, 30, 40, 50], "city": ["a", "b", "a", "a"]})
-        >>> task = TableTask("people", ["no", "yes"], {"train": frame}, {"train": torch.tensor([0, 1, 0, 0])})
+        >>> task = TableTask.of("people", ["no", "yes"], {"train": frame}, {"train": torch.tensor([0, 1, 0, 0])})
         >>> task.features, sorted(task.splits["train"].inputs)
         ('1 numeric and 1 categorical columns', ['categorical', 'numeric'])
     """
@@ -52,20 +47,57 @@ class TableTask(ModelledTask):
         self,
         name: str,
         class_names: Iterable[str],
-        frames: Mapping[str, Frame],
-        targets: Mapping[str, Tensor],
+        splits: Mapping[str, Source],
+        encoder: TableEncoder,
         *,
         model: Model = "auto",
         model_settings: Mapping[str, Any] | None = None,
-        missing: str = "error",
-        residence: str = "auto",
         notes: Iterable[str] = (),
     ) -> None:
         names = tuple(class_names)
-        self.encoder = TableEncoder.fit(frames["train"], missing=missing)
-        embeds = isinstance(model, str) and model in ("auto", "mlp")
-        self._onehot = not embeds
-        encoded = {split: self.encode(frame) for split, frame in frames.items()}
+        self.encoder, self._onehot = encoder, not embeds_categories(model)
+        build = builder(
+            "mlp" if isinstance(model, str) and model == "auto" else model,
+            num_classes=len(names),
+            input_shape=(len(encoder.numeric) + (sum(encoder.cardinalities) if self._onehot else 0),),
+            cardinalities=() if self._onehot else encoder.cardinalities,
+            settings=model_settings,
+        )
+        numeric, categorical = len(encoder.numeric), len(encoder.categorical)
+        words = f"{numeric} numeric and {categorical} categorical columns" if categorical else f"{numeric} numeric columns"
+        super().__init__(name, names, splits, build, kind="tables", features=words, notes=(*notes, *encoder.notes))
+
+    @classmethod
+    def of(
+        cls,
+        name: str,
+        class_names: Iterable[str],
+        frames: Mapping[str, Frame],
+        targets: Mapping[str, Tensor],
+        *,
+        missing: str = "error",
+        residence: str = "auto",
+        model: Model = "auto",
+        **rest: Any,
+    ) -> TableTask:
+        """The task of tables, with an encoder that is fitted on their training rows.
+
+        Args:
+            name: shown in tables.
+            class_names: labels of class 0, 1, ...
+            frames: features by split: "train", and where they exist "valid" and "test".
+            targets: classes `[N]` by split.
+            missing: "error", or "median" for filling in the training median (see `TableEncoder.fit`).
+            residence: "auto", "resident" or "streamed" (see `steelyard.data.is_resident`).
+            model: a name, a module, or a function that makes one; "auto" is the MLP.
+            rest: as for the class: `model_settings`, `notes`.
+
+        Raises:
+            DataError: missing or infinite values, or columns that cannot be used.
+        """
+        encoder = TableEncoder.fit(frames["train"], missing=missing)
+        onehot = not embeds_categories(model)
+        encoded = {split: encoder.encode(frame, onehot=onehot) for split, frame in frames.items()}
         size = sum(_bytes(inputs) for inputs in encoded.values())
         splits: dict[str, Source] = {
             split: ResidentSource(inputs, targets[split])
@@ -73,18 +105,7 @@ class TableTask(ModelledTask):
             else StreamedSource(ArrayRows(inputs), targets[split])
             for split, inputs in encoded.items()
         }
-        sample = encoded["train"]
-        width = sample.shape[1] if isinstance(sample, Tensor) else sample["numeric"].shape[1]
-        build = builder(
-            "mlp" if isinstance(model, str) and model == "auto" else model,
-            num_classes=len(names),
-            input_shape=(width,),
-            cardinalities=self.encoder.cardinalities if embeds else (),
-            settings=model_settings,
-        )
-        numeric, categorical = len(self.encoder.numeric), len(self.encoder.categorical)
-        words = f"{numeric} numeric and {categorical} categorical columns" if categorical else f"{numeric} numeric columns"
-        super().__init__(name, names, splits, build, kind="tables", features=words, notes=(*notes, *self.encoder.notes))
+        return cls(name, class_names, splits, encoder, model=model, **rest)
 
     def encode(self, frame: Frame) -> Tensor | Mapping[str, Tensor]:
         """Inputs for rows of the same columns, new ones too; other columns are ignored.
@@ -93,6 +114,11 @@ class TableTask(ModelledTask):
             DataError: a column is missing, or has values that cannot be used.
         """
         return self.encoder.encode(frame, onehot=self._onehot)
+
+
+def embeds_categories(model: Model) -> bool:
+    """Does the model take categories by their numbers (the MLP, which embeds them) rather than as 0/1 columns?"""
+    return isinstance(model, str) and model in ("auto", "mlp")
 
 
 def _bytes(inputs: Tensor | Mapping[str, Tensor]) -> int:

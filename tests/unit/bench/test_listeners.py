@@ -4,13 +4,13 @@ import json
 from pathlib import Path
 
 import pytest
+from tiny import Blobs, numbers, two_stages
 
 from steelyard.bench.listeners import Heartbeat, Log, read_beat, read_log
 from steelyard.core.fit import fit
 from steelyard.core.regime import Regime
 from steelyard.core.roles import Observes
 from steelyard.core.rows import Evidence
-from tiny import Blobs, numbers, two_stages
 
 REGIME = Regime(epochs=3, batch_size=16, lr=0.05)
 
@@ -30,7 +30,11 @@ def test_the_log_of_an_interrupted_run_is_that_of_a_whole_one(tmp_path: Path) ->
     for steps in (10, 9, 5):
         with pytest.raises(KeyboardInterrupt):
             fit(
-                Blobs(), two_stages, REGIME, folder=tmp_path, listeners=[Log(tmp_path / "log.jsonl"), Bomb(steps)],
+                Blobs(),
+                two_stages,
+                REGIME,
+                folder=tmp_path,
+                listeners=[Log(tmp_path / "log.jsonl"), Bomb(steps)],
                 checkpoint_seconds=0.0,
             )
     fit(Blobs(), two_stages, REGIME, folder=tmp_path, listeners=[Log(tmp_path / "log.jsonl")])

@@ -241,7 +241,8 @@ def test_a_record_without_an_identity_is_refused(tmp_path: Path) -> None:
 
 
 settings = st.dictionaries(
-    st.text(min_size=1, max_size=5), st.one_of(st.text(max_size=5), st.booleans(), st.none(), st.integers(-9, 9), st.floats(-9, 9))
+    st.text(min_size=1, max_size=5),
+    st.one_of(st.text(max_size=5), st.booleans(), st.none(), st.integers(-9, 9), st.floats(-9, 9)),
 )
 
 

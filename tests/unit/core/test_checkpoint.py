@@ -11,7 +11,14 @@ import pytest
 import torch
 
 from steelyard.core import checkpoint
-from steelyard.core.checkpoint import Checkpoints, DamagedCheckpointWarning, checksum_of, load_state, save_state, write_atomically
+from steelyard.core.checkpoint import (
+    Checkpoints,
+    DamagedCheckpointWarning,
+    checksum_of,
+    load_state,
+    save_state,
+    write_atomically,
+)
 from steelyard.core.errors import CheckpointError
 
 STATE = {"weights": {"a": torch.arange(5.0)}, "history": [{"epoch": 1, "loss": 0.5, "valid": None}], "steps": 3}

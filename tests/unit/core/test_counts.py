@@ -58,7 +58,7 @@ def test_two_classes_are_many_and_few() -> None:
 
 @pytest.mark.parametrize("rule", ["third", "index:3", "index:5,2", "index:1,99", "index:a,b"])
 def test_a_bad_rule_is_named(rule: str) -> None:
-    with pytest.raises(ArgumentError, match="rule"):
+    with pytest.raises(ArgumentError, match="groups"):
         group_classes([10, 5, 1], rule)
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 import torch
 import torch.nn.functional as F
+from tiny import Blobs, Held, ce, network, numbers, same_weights, two_stages
 from torch import nn
 
 from steelyard.core.checkpoint import DamagedCheckpointWarning
@@ -22,7 +23,6 @@ from steelyard.core.roles import Observes
 from steelyard.core.rows import Evidence
 from steelyard.core.stage import Stage, Steps
 from steelyard.core.task import Task, TaskView
-from tiny import Blobs, Held, ce, network, numbers, same_weights, two_stages
 
 REGIME = Regime(epochs=4, batch_size=16, lr=0.05)
 

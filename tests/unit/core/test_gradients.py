@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tiny import Blobs
 from torch import nn
 
 from steelyard.core.descent import plain
@@ -13,7 +14,6 @@ from steelyard.core.oracle import Oracle
 from steelyard.core.rows import Batch
 from steelyard.core.transform import untouched
 from steelyard.core.weighting import ClassTable
-from tiny import Blobs
 
 
 @settings(max_examples=15, deadline=None)

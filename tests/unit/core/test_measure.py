@@ -5,9 +5,9 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.metrics import f1_score, recall_score
+from tiny import Blobs, network
 
 from steelyard.core.measure import predict_logits, recall_of, validation_numbers
-from tiny import Blobs, network
 
 
 @given(st.lists(st.tuples(st.integers(0, 4), st.integers(0, 4)), min_size=1, max_size=60))

@@ -5,6 +5,7 @@ import copy
 import pytest
 import torch
 import torch.nn.functional as F
+from tiny import Blobs, network
 from torch import nn
 
 from steelyard.core.head import Head, Tap, find_head
@@ -12,7 +13,6 @@ from steelyard.core.objective import Objective
 from steelyard.core.oracle import Oracle
 from steelyard.core.rows import Batch, Clock, Evidence, Rows
 from steelyard.core.weighting import ClassTable, Uniform, Weighting
-from tiny import Blobs, network
 
 
 def batch_of(n: int = 12, seed: int = 0) -> Batch:

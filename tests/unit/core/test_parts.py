@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import torch
 import torch.nn.functional as F
-from torch import nn
+from tiny import Blobs, Held, ce, network, same_weights
 
 from steelyard.core.average import WeightAverage
 from steelyard.core.errors import ArgumentError, DataError, SteelyardError, UnknownName
@@ -26,7 +26,6 @@ from steelyard.core.seeds import derive, generator
 from steelyard.core.stage import Stage, Steps
 from steelyard.core.task import Task, TaskView
 from steelyard.core.weighting import Uniform, Weighting
-from tiny import Blobs, Held, ce, network, same_weights
 
 REGIME = Regime(epochs=2, batch_size=32, lr=0.05)
 
@@ -101,7 +100,9 @@ def test_streams_are_reproducible_and_apart() -> None:
 def test_reductions_are_pytorch_s() -> None:
     logits, target = torch.randn(6, 3), torch.tensor([0, 1, 2, 0, 1, 2])
     for reduction in ("mean", "sum", "none"):
-        torch.testing.assert_close(CrossEntropy(reduction)(logits, target), F.cross_entropy(logits, target, reduction=reduction))
+        torch.testing.assert_close(
+            CrossEntropy(reduction)(logits, target), F.cross_entropy(logits, target, reduction=reduction)
+        )
     with pytest.raises(ArgumentError, match="reduction"):
         CrossEntropy("avg")
     with pytest.raises(ArgumentError, match="logits"):

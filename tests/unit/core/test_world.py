@@ -4,13 +4,13 @@ from pathlib import Path
 
 import pytest
 import torch
+from tiny import Blobs, ce, same_weights
 from torch import nn
 
 from steelyard.core.errors import ArgumentError, TrainingError
 from steelyard.core.fit import fit
 from steelyard.core.regime import Regime
 from steelyard.core.world import World, launch, local_device
-from tiny import Blobs, ce, same_weights
 
 REGIME = Regime(epochs=3, batch_size=16, lr=0.05)
 

@@ -44,7 +44,9 @@ def test_wild_values_are_clipped_and_huge_ones_do_not_overflow() -> None:
 
 
 def test_constant_columns_become_zero() -> None:
-    encoded = TableEncoder.fit(pd.DataFrame({"x": [3.3] * 4, "z": [0.0, 1, 0, 1]})).encode(pd.DataFrame({"x": [3.3], "z": [1.0]}))
+    encoded = TableEncoder.fit(pd.DataFrame({"x": [3.3] * 4, "z": [0.0, 1, 0, 1]})).encode(
+        pd.DataFrame({"x": [3.3], "z": [1.0]})
+    )
     assert encoded[0, 0] == 0
 
 
@@ -110,7 +112,10 @@ def test_a_column_without_training_values_is_left_out_with_a_note() -> None:
 @pytest.mark.parametrize(
     ("frame", "message"),
     [
-        ({"a": [1.0, np.nan], "b": [np.nan, np.nan]}, r"column 'a' \(and 1 more columns\) has 1 missing values .*--missing median"),
+        (
+            {"a": [1.0, np.nan], "b": [np.nan, np.nan]},
+            r"column 'a' \(and 1 more columns\) has 1 missing values .*--missing median",
+        ),
         ({"a": [1.0, np.inf]}, "column 'a' has 1 infinite values"),
         ({"a": [b"x", b"y"]}, "column 'a' holds bytes values"),
         ({"a": [[1], [2]]}, "column 'a' holds list values"),

@@ -19,7 +19,9 @@ def test_numbers_are_numbered_by_value_and_come_back(values: list[int], repeats:
     assert target["train"].dtype == torch.int64
 
 
-@given(st.lists(st.text(st.characters(codec="utf-8", exclude_characters="\x00"), min_size=1), min_size=2, max_size=8, unique=True))
+@given(
+    st.lists(st.text(st.characters(codec="utf-8", exclude_characters="\x00"), min_size=1), min_size=2, max_size=8, unique=True)
+)
 def test_text_comes_back(values: list[str]) -> None:
     raw = np.array(values * 3, dtype=object)
     names, target = encode_labels({"train": raw})
@@ -76,7 +78,7 @@ def test_a_label_that_only_test_rows_have_is_refused_by_name() -> None:
         (np.array(["a", None, "b", "b"], dtype=object), "1 of 4 train rows have no label"),
         (np.array([7, 7, 7]), r"one class only \('7'\)"),
         (np.array([], dtype=np.int64), "no rows"),
-        (np.zeros((4, 2)), r"one label a row \[N\]; found shape \[4, 2\]"),
+        (np.zeros((4, 2)), r"one label a row \[N\] .*; found shape \[4, 2\]"),
         (np.arange(50), "50 different values in 50 rows, so it looks like an identifier"),
         (np.repeat(np.linspace(0, 1, 40), 5), "looks like a measurement"),
     ],

@@ -26,7 +26,7 @@ def test_mappings_are_indexed_entry_by_entry() -> None:
 def test_batches_are_drawn_lazily() -> None:
     drawn = []
 
-    def batches():  # noqa: ANN202
+    def batches():
         for row in range(3):
             drawn.append(row)
             yield torch.tensor([row])

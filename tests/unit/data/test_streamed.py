@@ -39,7 +39,9 @@ def test_same_rows_as_resident_in_the_order_asked_for(workers: int) -> None:
     array = torch.rand(10, 3)
     resident = ResidentSource(array, target_of(10))
     streamed = StreamedSource(ArrayRows(array), target_of(10), workers=workers)
-    for (index, inputs), (expected_index, expected) in zip(streamed.stream(iter(BATCHES)), resident.stream(BATCHES), strict=True):
+    for (index, inputs), (expected_index, expected) in zip(
+        streamed.stream(iter(BATCHES)), resident.stream(BATCHES), strict=True
+    ):
         assert torch.equal(index, expected_index)
         assert torch.equal(inputs, expected)
 

@@ -17,7 +17,9 @@ OPTIONS = [
     for chosen in itertools.product((None, "number", "rows"), (None, "finite", "some -inf"), (False, True), (False, True))
     if not (chosen[1] == "some -inf" and chosen[3])
 ]
-every_combination = pytest.mark.parametrize("options", OPTIONS, ids=lambda o: " ".join(f"{k}={v}" for k, v in o.items() if v) or "-")
+every_combination = pytest.mark.parametrize(
+    "options", OPTIONS, ids=lambda o: " ".join(f"{k}={v}" for k, v in o.items() if v) or "-"
+)
 
 # torch compiles its own forward-mode rules with what it has itself deprecated.
 pytestmark = pytest.mark.filterwarnings("ignore:.*torch.jit.script.*:DeprecationWarning")
@@ -231,7 +233,9 @@ def test_which_way_is_taken(taken):
 
 
 def test_the_plain_way_differentiates_by_its_constants():
-    logits, target, *constants = problem({"scale": "rows", "shift": "finite", "margin": True, "smoothing": True}, rows=3, classes=4)
+    logits, target, *constants = problem(
+        {"scale": "rows", "shift": "finite", "margin": True, "smoothing": True}, rows=3, classes=4
+    )
     leaves = [constant.requires_grad_() for constant in constants]
     names = ("scale", "shift", "margin", "smoothing")
     assert torch.autograd.gradcheck(

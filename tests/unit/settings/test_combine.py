@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+from tiny import Blobs, same_weights
 from torch import nn
 
 from steelyard.core.errors import CombinationError
@@ -17,7 +18,6 @@ from steelyard.settings.probe import dry_run, slots_of, words_of
 from steelyard.settings.recipe import resolve_method
 from steelyard.transforms import Mixup
 from steelyard.weightings import Deferred
-from tiny import Blobs, same_weights
 
 
 def test_words_of_both_end_up_in_one_stage() -> None:
