@@ -124,9 +124,8 @@ def main() -> None:
         make, target = cases[name]
         result = compare(make(), options.repeats)
         results[name] = result | {"target": target}
-        print(
-            f"{name:10s} {result['ratio']:.3f}x (from {result['ratio_min']:.3f} to {result['ratio_max']:.3f}; target <= {target}x)"
-        )
+        spread = f"from {result['ratio_min']:.3f} to {result['ratio_max']:.3f}"
+        print(f"{name:10s} {result['ratio']:.3f}x ({spread}; target <= {target}x)")
     options.out.parent.mkdir(parents=True, exist_ok=True)
     options.out.write_text(json.dumps(results, indent=2) + "\n")
 

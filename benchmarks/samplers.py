@@ -125,7 +125,7 @@ def main() -> None:
         print(f"{name:34s} {value:8.1f} times faster than WeightedRandomSampler")
     if "peak_mb" in result:
         print(
-            f"peak {result['peak_mb']:,.0f} MB: {result['beside_labels_mb']:,.0f} MB beside the labels and torch itself, of which"
+            f"peak {result['peak_mb']:,.0f} MB: {result['beside_labels_mb']:,.0f} MB beside labels and torch itself, of which"
         )
         print(f"     drawing took {result['epoch_beside_setup_mb']:,.0f} MB; the labels are {result['labels_mb']:,.0f} MB")
     write(options, result)

@@ -56,8 +56,8 @@ def cli() -> None:
 @click.option("--factor", type=float, help="Make the training rows long-tailed: largest over smallest class, 1 or more.")
 @click.option("--profile", type=click.Choice(PROFILES), default="exp", show_default=True, help="Shape of the tail.")
 @click.option(
-    "--class-order", type=click.Choice(["index", "size"]), default="index", show_default=True,
-    help="Which class becomes the largest: the first, or the one with most rows.",
+    "--class-order", type=click.Choice(["index", "size", "random"]), default="index", show_default=True,
+    help="Which class becomes the largest: the first, the one with most rows, or any (by --split-seed).",
 )  # fmt: skip
 @click.option("--noise", type=float, default=0.0, show_default=True, help="Share of training labels to replace.")
 @click.option(
@@ -199,9 +199,8 @@ def _announce(console: Console, task: Task, plan: Comparison, out: Path) -> None
 
     facts = task.describe()
     rows = ", ".join(f"{count:,} {split}" for split, count in facts["rows"].items())
-    console.print(
-        f"[bold]{escape(task.name)}[/bold]: {rows} rows, {task.num_classes} classes, imbalance factor {facts['imbalance_factor']:.4g}"
-    )
+    shape = f"{task.num_classes} classes, imbalance factor {facts['imbalance_factor']:.4g}"
+    console.print(f"[bold]{escape(task.name)}[/bold]: {rows} rows, {shape}")
     runs = f"{len(plan.methods)} methods x {len(plan.seeds)} seeds"
     console.print(f"{runs}, regime {plan.regime_name}, {plan.regime.epochs} epochs, into {escape(str(out))}")
     for note in facts["notes"]:
@@ -262,14 +261,16 @@ def methods(names: tuple[str, ...]) -> None:
     """List every method: what it does, the words it uses, and where it comes from; with NAMES, these in full."""
     from rich.console import Console
 
-    from steelyard.listing import method_pages, methods_table
+    from steelyard.listing import WIDE, method_pages, methods_list
 
     console = Console(highlight=False)
+    if not console.is_terminal:  # a line each, whatever reads them
+        console = Console(highlight=False, width=2 * WIDE)
     if names:
         for page in method_pages(names):
             console.print(page)
     else:
-        console.print(methods_table())
+        console.print(methods_list(console.width))
 
 
 @cli.command(short_help="List the built-in data sets.")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Iterator
 
-from rich.console import RenderableType
+from rich.console import Group, RenderableType
 from rich.markup import escape
 from rich.padding import Padding
 from rich.table import Table
@@ -14,16 +14,35 @@ from rich.text import Text
 from steelyard.settings import describe_methods, resolve_method
 
 
-def methods_table() -> Table:
-    """Every method: name, summary, words and source."""
+WIDE = 200
+"""Columns from which a method fits on a line."""
+
+CAPTION = "Settings: `steelyard methods NAME`. Controls are the simple baselines that belong beside every comparison."
+
+
+def methods_list(width: int) -> RenderableType:
+    """Every method: name, summary, words and source; on a line each where there is room."""
+    return _methods_table() if width >= WIDE else Group(*_methods_in_blocks())
+
+
+def _methods_in_blocks() -> Iterator[RenderableType]:
+    for info in describe_methods():
+        name = Text.assemble((info.name, "bold"), ("  control" if info.control else "", "dim"))
+        words = ", ".join(f"{slot}: {word}" for slot, word in info.words.items()) or "no word changed"
+        yield name
+        yield Padding(Text.assemble(info.summary, "\n", words, "\n", (info.source, "dim")), (0, 0, 1, 4))
+    yield Text(CAPTION, style="italic")
+
+
+def _methods_table() -> Table:
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), show_edge=False)
     for column in ("method", "what it does", "words", "source"):
-        table.add_column(column, overflow="fold", no_wrap=column == "method")
+        table.add_column(column, overflow="fold")
     for info in describe_methods():
         words = ", ".join(f"{slot}: {word}" for slot, word in info.words.items()) or "none"
         name = escape(info.name) + (" [dim]control[/dim]" if info.control else "")
         table.add_row(name, escape(info.summary), escape(words), escape(info.source))
-    table.caption = "Settings: `steelyard methods NAME`. Controls are the simple baselines that belong beside every comparison."
+    table.caption = CAPTION
     table.caption_justify = "left"
     return table
 

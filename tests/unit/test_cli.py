@@ -112,10 +112,10 @@ def test_a_comparison_in_one_process_tree(
 
 
 def test_a_bug_is_called_one(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    def broken() -> None:
+    def broken(_width: int) -> None:
         raise ZeroDivisionError("by zero")
 
-    monkeypatch.setattr("steelyard.listing.methods_table", broken)
+    monkeypatch.setattr("steelyard.listing.methods_list", broken)
     code, _, error = call(monkeypatch, capsys, "methods")
     assert code == 70
     assert "this is a bug in steelyard" in error

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from rich.console import Console, RenderableType
 
-from steelyard.listing import datasets_table, method_pages, methods_table
+from steelyard.listing import datasets_table, method_pages, methods_list
 from steelyard.problems import catalogue
 from steelyard.settings import describe_methods
 
@@ -15,12 +15,17 @@ def shown(what: RenderableType) -> str:
 
 
 def test_every_method_has_its_line_words_and_source() -> None:
-    text = shown(methods_table())
+    text = shown(methods_list(400))
     for info in describe_methods():
         (line,) = [line for line in text.splitlines() if line.split() and line.split()[0] == info.name]
         assert info.summary in line
         assert info.source[:60] in line
         assert all(f"{slot}: {word}" in line for slot, word in info.words.items())
+
+
+def test_in_a_narrow_terminal_they_are_blocks() -> None:
+    text = shown(methods_list(80))
+    assert all(f"\n    {info.summary}" in text and info.source[:60] in text for info in describe_methods())
 
 
 def test_every_data_set_has_its_line() -> None:

@@ -54,7 +54,8 @@ def leaderboard(
         `metric`, `select`, `level`, `groups_rule`, `reference`, `seeds`, `verdict` (a few plain sentences), `notes`,
         `near_best` (methods whose paired difference to the best includes 0), `worst_recall_null`, and `rows`, best first:
         `method`, `summary`, `control`, `rank`, `n_seeds`, `seeds`, `metrics` and `selected_metrics` (`mean`, `low`, `high`,
-        `values`), `cost_ratio` (median seconds a step over the reference's), `seconds_mean`, `peak_memory_mb`, `worst_recall_null`,
+        `values`), `cost_ratio` (median seconds a step over the reference's), `seconds_mean`, `peak_memory_mb`,
+        `worst_recall_null`,
         `versus_best` and `versus_ce` (None for the reference itself or without it; by metric: `difference`, `low`, `high`, `p`,
         `p_holm`, `test`, `p_t`, `n`).
 

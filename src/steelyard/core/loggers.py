@@ -105,6 +105,6 @@ def open_loggers(names: Iterable[str], folder: Path, settings: Mapping[str, Any]
             recorders.append(Recorder(LOGGERS[name](folder), settings))
         except ModuleNotFoundError as error:
             raise SteelyardError(
-                f"logger '{name}' needs the library '{error.name}'; install it with: pip install 'steelyard[loggers]' {error.name}"
+                f"logger '{name}' needs the library '{error.name}'; install it: pip install 'steelyard[loggers]' {error.name}"
             ) from None
     return recorders

@@ -3,7 +3,7 @@
 from steelyard.data.augment import augment
 from steelyard.data.fingerprint import fingerprint
 from steelyard.data.noise import label_noise
-from steelyard.data.profiles import imbalance_profile
+from steelyard.data.profiles import class_permutation, imbalance_profile
 from steelyard.data.read import read_path
 from steelyard.data.resident import ResidentSource
 from steelyard.data.scale import is_resident
@@ -16,6 +16,7 @@ __all__ = [
     "ResidentSource",
     "StreamedSource",
     "augment",
+    "class_permutation",
     "fingerprint",
     "hold_out",
     "imbalance_profile",

@@ -14,7 +14,7 @@ from steelyard.core.errors import DataError
 from steelyard.core.seeds import derive
 from steelyard.data import label_noise, subsample
 from steelyard.data.labels import encode_labels
-from steelyard.data.profiles import longest_tail
+from steelyard.data.profiles import class_permutation, longest_tail
 from steelyard.data.raw import Raw
 from steelyard.data.splits import hold_out, refuse_singletons, thin
 from steelyard.problems._settings import ProblemSettings
@@ -125,9 +125,8 @@ class _Work:
             raise DataError(
                 f"class '{self.class_names[int(sizes.argmin())]}' has no training rows, so no profile can be cut from them"
             )
-        wanted = longest_tail(
-            labels, settings.factor, settings.profile, order="size" if settings.class_order == "size" else None
-        )
+        order = self._class_order()
+        wanted = longest_tail(labels, settings.factor, settings.profile, order=order)
         largest = int(wanted.max())
         if largest < settings.factor:
             raise DataError(
@@ -139,6 +138,14 @@ class _Work:
             f"{len(self.rows)} of {before} training rows are used, for the profile '{settings.profile}' with imbalance factor "
             f"{settings.factor:g}"
         )
+
+    def _class_order(self) -> Tensor | str | None:
+        """Classes from the largest to the smallest, as `longest_tail` takes them."""
+        if self.settings.class_order != "random":
+            return "size" if self.settings.class_order == "size" else None
+        order = class_permutation(len(self.class_names), derive(self.settings.seed, "class order"))
+        self.facts["class_order"] = [self.class_names[c] for c in order.tolist()]
+        return order
 
     def add_noise(self) -> None:
         """Change labels."""

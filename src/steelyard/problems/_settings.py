@@ -14,7 +14,7 @@ from steelyard.data.profiles import KINDS as PROFILES
 from steelyard.data.scale import RESIDENCES
 
 TASKS = ("auto", "images", "tables", "arrays")
-ORDERS = ("index", "size")
+ORDERS = ("index", "size", "random")
 MISSING = ("error", "median")
 MOST_PIXELS = 4096
 """Wide and high, of resized images; a typing error would otherwise fill the memory."""
@@ -34,7 +34,8 @@ class ProblemSettings:
         test: a separate file or folder of test rows.
         factor: make training data this imbalanced: largest over smallest class, 1 or more; None leaves them as they are.
         profile: shape between the two: "exp", "step", "linear" or "pareto".
-        class_order: which class becomes the largest: "index" (class 0 first, as in CIFAR-LT), or "size" (the largest first).
+        class_order: which class becomes the largest: "index" (class 0 first, as in CIFAR-LT), "size" (the largest first), or
+            "random" (a permutation by `seed`).
         noise: share of training labels that are replaced, in [0, 1).
         noise_kind: "symmetric", "asymmetric" or "imbalance" (see `steelyard.data.label_noise`).
         valid_fraction: share of the training data that becomes the validation split, in [0, 1), where none was given.

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import pytest
 import torch
@@ -48,7 +50,7 @@ def test_every_class_is_in_exactly_one_group_and_groups_are_ordered(counts: list
     members = group_classes(counts, rule).members
     assert sorted(c for part in members.values() for c in part) == list(range(len(counts)))
     filled = [[counts[c] for c in members[name]] for name in ("many", "medium", "few") if members[name]]
-    assert all(min(big) >= max(small) for big, small in zip(filled, filled[1:], strict=False))
+    assert all(min(big) >= max(small) for big, small in itertools.pairwise(filled))
 
 
 def test_two_classes_are_many_and_few() -> None:

@@ -146,7 +146,8 @@ SCRIPT = """
     from steelyard.core.regime import Regime
     from safetensors.torch import save_file
     folder = Path({folder!r})
-    fitted = fit(Blobs(counts=(900, 300, 50)), two_stages, Regime(epochs=12, batch_size=8, lr=0.05), folder=folder, checkpoint_seconds=0.05)
+    regime = Regime(epochs=12, batch_size=8, lr=0.05)
+    fitted = fit(Blobs(counts=(900, 300, 50)), two_stages, regime, folder=folder, checkpoint_seconds=0.05)
     save_file(fitted.model.state_dict(), folder / "final.safetensors")
 """
 

@@ -58,7 +58,7 @@ def test_the_range_is_not_looked_at_inside_a_map():
 
 
 def test_the_message_says_what_there_was():
-    with pytest.raises(ArgumentError, match="class indices from 0 to 2 .*; found indices from -1 to 7"):
+    with pytest.raises(ArgumentError, match=r"class indices from 0 to 2 .*; found indices from -1 to 7"):
         as_rows(torch.zeros(3, 3), torch.tensor([7, -1, 0]))
     with pytest.raises(ArgumentError, match="one column a class of class_counts"):
         as_rows(torch.zeros(3, 3), torch.tensor([0, 1, 2]), 4)

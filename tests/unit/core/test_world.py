@@ -68,7 +68,7 @@ def test_errors_come_back_as_they_were_raised() -> None:
 
 @pytest.mark.multiprocess
 def test_a_dead_process_is_named() -> None:
-    with pytest.raises(TrainingError, match="process . of 2"):
+    with pytest.raises(TrainingError, match=r"process . of 2"):
         launch(die, 2)
 
 

@@ -83,7 +83,7 @@ def test_running_numbers_and_unique_text() -> None:
 def test_drop_columns() -> None:
     frame = pd.DataFrame({"a": [1], "b": [2]})
     assert list(drop_columns(frame, ["a"], "y").columns) == ["b"]
-    with pytest.raises(UnknownName, match="did you mean 'a'|known: a, b"):
+    with pytest.raises(UnknownName, match=r"did you mean 'a'|known: a, b"):
         drop_columns(frame, ["A1"], "y")
     with pytest.raises(ArgumentError, match="the target 'y'"):
         drop_columns(frame, ["y"], "y")

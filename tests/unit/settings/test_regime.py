@@ -36,7 +36,7 @@ def test_unknown_regimes_and_settings_say_the_nearest() -> None:
 
 
 def test_wrong_types_and_ranges_name_the_setting() -> None:
-    with pytest.raises(ArgumentError, match="`epochs` should be a whole number; found '3.5'"):
+    with pytest.raises(ArgumentError, match=r"`epochs` should be a whole number; found '3.5'"):
         resolve_regime("short(epochs=3.5)")
     with pytest.raises(ArgumentError, match=r"`regime\.lr` should be a number above 0"):
         resolve_regime("short", lr="-1")
