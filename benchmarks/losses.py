@@ -83,8 +83,8 @@ def compare(loss: losses.Loss, logits: Tensor, target: Tensor, repeats: int) -> 
     }
 
 
-def measure(rows: int, classes: int, repeats: int) -> dict[str, Any]:
-    """Every loss at one size, printed as it comes."""
+def measure(rows: int, classes: int, repeats: int, judged: bool) -> dict[str, Any]:
+    """Every loss at one size, printed as it comes; targets are for the large sizes, not for the quick ones."""
     stream = torch.Generator().manual_seed(0)
     counts = imbalance_profile(5000, classes, 100)
     # Cosines are what LDAM takes; the others get the logits of a network in training. Times differ little.
@@ -97,9 +97,9 @@ def measure(rows: int, classes: int, repeats: int) -> dict[str, Any]:
         scores = (cosines if isinstance(loss, losses.LDAM) else logits).requires_grad_()
         result = compare(loss, scores, target, repeats)
         results[name] = result | {"target": most, "met": result["ratio"] <= most}
-        spread = f"from {result['ratio_min']:.2f} to {result['ratio_max']:.2f}"
-        verdict = "" if result["ratio"] <= most else "  MISSED"
-        print(f"  {name:38s} {result['ratio']:5.2f}x  ({spread}; target <= {most}x){verdict}", flush=True)
+        spread = f"pairs from {result['ratio_min']:.2f} to {result['ratio_max']:.2f}, fastest {result['ratio_of_minima']:.2f}"
+        verdict = f"target <= {most}x" + ("" if not judged or result["met"] else "  MISSED")
+        print(f"  {name:38s} {result['ratio']:5.2f}x  {verdict if judged else '':16s} ({spread})", flush=True)
     return results
 
 
@@ -114,7 +114,7 @@ def main() -> None:
     repeats = min(options.repeats, 5) if options.quick else options.repeats
     shapes = SMALL if options.quick else SHAPES
     print(f"forward and backward against F.cross_entropy, {options.threads} thread(s), median of {repeats} pairs")
-    found = {f"{rows}x{classes}": measure(rows, classes, repeats) for rows, classes in shapes}
+    found = {f"{rows}x{classes}": measure(rows, classes, repeats, not options.quick) for rows, classes in shapes}
     out = options.out if options.out or options.quick else RESULTS
     if out is not None:
         write(out, options.threads, {"pairs": repeats, "shapes": found})

@@ -36,12 +36,12 @@ def _methods_in_blocks() -> Iterator[RenderableType]:
 
 def _methods_table() -> Table:
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), show_edge=False)
-    for column in ("method", "what it does", "words", "source"):
+    for column in ("method", "", "what it does", "words", "source"):
         table.add_column(column, overflow="fold")
     for info in describe_methods():
         words = ", ".join(f"{slot}: {word}" for slot, word in info.words.items()) or "none"
-        name = escape(info.name) + (" [dim]control[/dim]" if info.control else "")
-        table.add_row(name, escape(info.summary), escape(words), escape(info.source))
+        control = "[dim]control[/dim]" if info.control else ""
+        table.add_row(escape(info.name), control, escape(info.summary), escape(words), escape(info.source))
     table.caption = CAPTION
     table.caption_justify = "left"
     return table

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, Protocol, cast
@@ -68,7 +69,9 @@ def _tensorboard(folder: Path) -> Logger:
 def _mlflow(folder: Path) -> Logger:
     from lightning.pytorch.loggers import MLFlowLogger
 
-    return MLFlowLogger(experiment_name="steelyard", run_name=folder.name, save_dir=str(folder / "mlflow"))
+    server = os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{folder / 'mlflow.db'}"
+    where = None if "MLFLOW_TRACKING_URI" in os.environ else str(folder / "mlflow")
+    return MLFlowLogger(experiment_name="steelyard", run_name=folder.name, tracking_uri=server, artifact_location=where)
 
 
 def _wandb(folder: Path) -> Logger:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Sized
 from typing import Any
 
 import numpy as np
@@ -177,7 +177,7 @@ def dataset_labels(dataset: Dataset[Any]) -> np.ndarray:
     Raises:
         DataError: it has no length, or its rows no label.
     """
-    if isinstance(dataset, IterableDataset) or not hasattr(dataset, "__len__"):
+    if isinstance(dataset, IterableDataset) or not isinstance(dataset, Sized):
         raise DataError(
             "a torch dataset must have a length and rows by number (map-style), as classes are counted and re-sampled"
         )

@@ -9,7 +9,7 @@ import numpy as np
 
 from steelyard.core.errors import DataError
 from steelyard.data.files import reading, require_file
-from steelyard.data.memory import as_array, kind_of_array, same_length
+from steelyard.data.memory import kind_of_array, native, same_length
 from steelyard.data.raw import Part, Raw
 
 
@@ -35,7 +35,7 @@ def read_npz(path: Path) -> Raw:
                 if f"{letter}{suffix}" not in by_name:
                     shown = (letter.upper() if letter == "x" else letter) + suffix
                     raise DataError(f"{path} has no array '{shown}'; it has: {', '.join(archive.files) or 'none'}")
-            arrays = [_plain(archive, by_name[f"{letter}{suffix}"], path) for letter in ("x", "y")]
+            arrays = [native(_plain(archive, by_name[f"{letter}{suffix}"], path)) for letter in ("x", "y")]
             labels = one_label_a_row(arrays[1])
             if arrays[0].ndim < 2:
                 raise DataError(
@@ -43,7 +43,7 @@ def read_npz(path: Path) -> Raw:
                 )
             if labels.ndim == 1:  # any other shape is refused where labels are looked at, for all kinds of data
                 same_length(arrays[0], labels, f"the {split} rows of {path}")
-            parts[split] = Part(as_array(arrays[0]), labels)
+            parts[split] = Part(arrays[0], labels)
     if "train" not in parts:
         raise DataError(f"{path} has no arrays 'X' and 'y'; it has: {', '.join(by_name.values()) or 'none'}")
     return Raw(path.stem, kind_of_array(parts["train"].inputs), parts, target="y")

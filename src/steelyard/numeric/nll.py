@@ -6,7 +6,7 @@ With `a = scale * z + shift - margin * onehot(y)` and `t = (1 - smoothing) * one
 
 Written with plain tensor functions this reads and writes the `[N, C]` matrix several times more than
 `F.cross_entropy` does. On the CPU large matrices therefore go through `FusedNll`, which works on blocks of rows that
-stay in the cache and keeps nothing but the softmax; everything else takes `plain_nll`, which is also its reference.
+stay in the cache and writes nothing but the softmax; everything else takes `plain_nll`, which is also its reference.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ FUSE_FROM = 1 << 17
 """Matrices with at least this many entries are fused: below, the fixed cost of a step counts for more than memory."""
 
 BLOCK = 1 << 20
-"""Entries of a block: few enough to stay in the last cache, many enough that the loop over blocks costs nothing."""
+"""Entries of a block, for each thread: few enough to stay in the cache, many enough that the loop over blocks costs nothing."""
 
 Scale: TypeAlias = "Tensor | float | None"
 
@@ -135,33 +135,32 @@ class FusedNll(Function):
         margin: Tensor | None,
         smoothing: Tensor | None,
     ) -> tuple[Tensor, Tensor]:
-        """Values and softmax, block by block; nothing of size `[N, C]` is written but the softmax."""
+        """Values and softmax; nothing of size `[N, C]` is written but the softmax, block by block and in its own place."""
         rows, classes = logits.shape
-        size = max(1, BLOCK // classes)
+        size = max(1, BLOCK * torch.get_num_threads() // classes)
         column = target[:, None]
-        changed = any(constant is not None for constant in (scale, shift, margin))
-        workspace = logits.new_empty(min(size, rows) if changed else 0, classes)
         p = torch.empty_like(logits, memory_format=torch.contiguous_format)
-        top, height, true = (logits.new_empty(rows) for _ in range(3))
         mean = None if smoothing is None else logits.new_empty(rows)
+        changed = any(constant is not None for constant in (scale, shift, margin))
         for start in range(0, rows, size):
             part = slice(start, min(start + size, rows))
-            scores = logits[part]
-            if changed:
-                scores = _write_scores(workspace, scores, column, part, scale, shift, margin)
-            torch.gather(scores, 1, column[part], out=true[part, None])
-            torch.amax(scores, 1, out=top[part])
+            scores = _write_scores(p[part], logits, column, part, scale, shift, margin) if changed else logits[part]
             if mean is not None:
                 torch.mean(scores, 1, out=mean[part])
             if scale is not None:
-                _flush(scores, top[part])
+                _flush(scores)
             torch.softmax(scores, 1, out=p[part])
-            torch.amax(p[part], 1, out=height[part])
-        # The highest probability is 1 / sum_j exp(a_j - top), so its logarithm is the part of logsumexp beyond the top.
-        gap = top - true
+        true = p.gather(1, column).squeeze(1)
+        values = -true.log()
+        # A probability that is no normal number has lost its logarithm: those few rows take the plain way.
+        lost = (true < torch.finfo(true.dtype).tiny).nonzero().squeeze(1)
+        if lost.numel():
+            own_scale = scale[lost] if isinstance(scale, Tensor) else scale
+            own_margin = None if margin is None else margin[lost]
+            values[lost] = plain_nll(logits[lost], target[lost], own_scale, shift, own_margin)
         if smoothing is not None and mean is not None:
-            gap = gap + smoothing * (true - mean)
-        return gap - height.log_(), p
+            values += smoothing * (_true_scores(logits, column, scale, shift, margin) - mean)
+        return values, p
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor]) -> None:
@@ -201,7 +200,7 @@ class FusedNll(Function):
 
 
 def _write_scores(
-    workspace: Tensor,
+    scores: Tensor,
     logits: Tensor,
     column: Tensor,
     part: slice,
@@ -209,28 +208,37 @@ def _write_scores(
     shift: Tensor | None,
     margin: Tensor | None,
 ) -> Tensor:
-    """The changed logits of a block, in the workspace."""
-    scores = workspace[: logits.shape[0]]
+    """The changed logits of a block, written to `scores`."""
     if scale is not None:
-        torch.mul(logits, scale[part, None] if isinstance(scale, Tensor) else scale, out=scores)
+        torch.mul(logits[part], scale[part, None] if isinstance(scale, Tensor) else scale, out=scores)
         if shift is not None:
             scores.add_(shift)
     elif shift is not None:
-        torch.add(logits, shift, out=scores)
+        torch.add(logits[part], shift, out=scores)
     else:
-        scores.copy_(logits)
+        scores.copy_(logits[part])
     if margin is not None:
         scores.scatter_add_(1, column[part], -margin[part, None])
     return scores
 
 
-def _flush(scores: Tensor, top: Tensor) -> None:
+def _true_scores(logits: Tensor, column: Tensor, scale: Scale, shift: Tensor | None, margin: Tensor | None) -> Tensor:
+    """The changed logit of each row's true class `[N]`."""
+    true = logits.gather(1, column).squeeze(1)
+    if scale is not None:
+        true = true * scale
+    if shift is not None:
+        true = true + shift[column.squeeze(1)]
+    return true if margin is None else true - margin
+
+
+def _flush(scores: Tensor) -> None:
     """Take the top from scaled scores and drop those whose exponential would be subnormal.
 
     A large scale (LDAM's 30) makes many of them, and the processor is an order of magnitude slower on subnormal numbers.
     What is dropped is a probability below the smallest normal number of the dtype: 1.2e-38 in float32.
     """
-    scores.sub_(top[:, None])
+    scores.sub_(scores.amax(1, keepdim=True))
     F.threshold(scores, math.log(torch.finfo(scores.dtype).tiny), -math.inf, inplace=True)
 
 

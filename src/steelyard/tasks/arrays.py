@@ -61,9 +61,10 @@ class ArrayTask(ModelledTask):
 
     def load(self, inputs: Any, *, augment: str, generator: torch.Generator | None) -> Any:
         """Inputs as they are; whole numbers as float32 for a model by name, which takes nothing else."""
-        if self._ours and isinstance(inputs, torch.Tensor) and not inputs.is_floating_point():
-            return inputs.float()
-        return inputs
+        loaded = super().load(inputs, augment=augment, generator=generator)
+        if self._ours and isinstance(loaded, torch.Tensor) and not loaded.is_floating_point():
+            return loaded.float()
+        return loaded
 
 
 def shape_of(source: Source) -> tuple[int, ...]:

@@ -10,7 +10,14 @@ from steelyard.data.files import list_folder, reading, require_file, suffix_of
 
 @pytest.mark.parametrize(
     ("name", "suffix"),
-    [("a.csv", ".csv"), ("A.CSV", ".csv"), ("a.b.csv.gz", ".csv.gz"), ("x.v1.parquet", ".parquet"), ("plain", ""), ("a.gz", ".gz")],
+    [
+        ("a.csv", ".csv"),
+        ("A.CSV", ".csv"),
+        ("a.b.csv.gz", ".csv.gz"),
+        ("x.v1.parquet", ".parquet"),
+        ("plain", ""),
+        ("a.gz", ".gz"),
+    ],
 )
 def test_suffixes(name: str, suffix: str) -> None:
     assert suffix_of(Path("some.dir") / name) == suffix

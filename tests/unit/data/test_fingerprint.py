@@ -85,5 +85,5 @@ def test_files_count_by_content_and_folders_by_names_too(tmp_path: Path) -> None
 
 def test_names_of_built_in_sets_stand_for_themselves_and_missing_files_are_named(tmp_path: Path) -> None:
     assert fingerprint("digits") == fingerprint("digits") != fingerprint("wine")
-    with pytest.raises(DataError, match="none.csv"):
+    with pytest.raises(DataError, match=r"none.csv"):
         fingerprint(tmp_path / "none.csv")

@@ -78,9 +78,9 @@ def test_files_that_are_none_or_damaged(tmp_path: Path) -> None:
     path = saved(tmp_path, X=X, y=y)
     content = bytearray(path.read_bytes())
     path.write_bytes(content[: len(content) // 2])
-    with pytest.raises(DataError, match="is not an .npz archive"):
+    with pytest.raises(DataError, match=r"is not an .npz archive"):
         read_npz(path)
     content[150] ^= 0xFF
     path.write_bytes(content)
-    with pytest.raises(DataError, match="cannot read .*data.npz"):
+    with pytest.raises(DataError, match=r"cannot read .*data.npz"):
         read_npz(path)

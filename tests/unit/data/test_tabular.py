@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from steelyard.core.errors import ArgumentError, DataError, UnknownName
-from steelyard.data.tabular import drop_columns, identifiers, part_of, read_table, tidy
+from steelyard.data.tabular import copies, drop_columns, identifiers, part_of, read_table, tidy
 
 
 @pytest.mark.parametrize("separator", [",", ";", "\t"])
@@ -87,3 +87,77 @@ def test_drop_columns() -> None:
         drop_columns(frame, ["A1"], "y")
     with pytest.raises(ArgumentError, match="the target 'y'"):
         drop_columns(frame, ["y"], "y")
+
+
+def test_columns_with_lists_name_nothing() -> None:
+    assert not identifiers(pd.DataFrame({"id": [[1], [2], [3]], "x": [{"a": 1}, {}, {}]}))
+
+
+def written(folder: Path, text: str, encoding: str = "utf-8") -> Path:
+    path = folder / "t.csv"
+    path.write_bytes(text.encode(encoding))
+    return path
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+def test_encodings_that_are_understood(tmp_path: Path, encoding: str) -> None:
+    frame = read_table(written(tmp_path, "größe;y\n1;Köln\n2;Bonn\n", encoding))
+    assert list(frame.columns) == ["größe", "y"]
+    assert frame["y"].tolist() == ["Köln", "Bonn"]
+
+
+@pytest.mark.parametrize("text", ["größe,y\n1,a\n", "x,y\n1,Köln\n"])
+def test_latin_1_is_told_from_utf_8(tmp_path: Path, text: str) -> None:
+    with pytest.raises(DataError, match=r"t.csv is not UTF-8 text .*0xf6.*: save it as UTF-8"):
+        read_table(written(tmp_path, text, "latin-1"))
+
+
+def test_what_is_not_text(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="is not a text file"):
+        read_table(written(tmp_path, "a,b\x00\n" * 10))
+
+
+@pytest.mark.parametrize("header", ["a,a,y", "a, a,y", '"a",a,y', "y,a,y"])
+def test_columns_of_one_name_are_refused_rather_than_renamed(tmp_path: Path, header: str) -> None:
+    with pytest.raises(DataError, match=r"has the column '[ay]' more than once"):
+        read_table(written(tmp_path, f"{header}\n1,2,3\n"))
+
+
+def test_decimal_commas_are_read_with_semicolons_only(tmp_path: Path) -> None:
+    frame = read_table(written(tmp_path, "a;b;c\n1,5;2;x\n-0,25;3;1,5\n;4;1\n"))
+    assert frame["a"].iloc[:2].tolist() == [1.5, -0.25] and np.isnan(frame["a"].iloc[2])
+    assert frame["b"].tolist() == [2, 3, 4]
+    assert frame["c"].tolist() == ["x", "1,5", "1"]  # not a column of numbers
+    assert read_table(written(tmp_path, 'a,b\n"1,5",2\n'))["a"].tolist() == ["1,5"]
+
+
+def test_fields_may_hold_line_breaks_and_begin_with_blanks(tmp_path: Path) -> None:
+    frame = read_table(written(tmp_path, '"a\nb", c\n"x\ny", 2\n z, 3\n'))
+    assert list(frame.columns) == ["a\nb", "c"]
+    assert frame["a\nb"].tolist() == ["x\ny", "z"]
+    assert frame["c"].tolist() == [2, 3]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [("a,b\n", r"a header \(a, b\) but no rows"), ("\n\n", "cannot read"), ("a,b\n1,2\n1,2,3,4\n", "line 3")],
+)
+def test_tables_without_rows_and_with_too_long_ones(tmp_path: Path, text: str, message: str) -> None:
+    with pytest.raises(DataError, match=message):
+        read_table(written(tmp_path, text))
+
+
+def test_copies_of_the_target_are_found() -> None:
+    labels = np.array([0, 1, 2, 1] * 10)
+    frame = pd.DataFrame(
+        {
+            "other words": np.array(["x", "y", "z"])[labels],
+            "other numbers": labels * 7.0,
+            "missing": np.where(labels == 0, np.nan, labels),
+            "coarser": labels > 0,
+            "finer": labels + 3 * (np.arange(40) // 4 % 2),
+            "lists": [[1]] * 40,
+        }
+    )
+    assert copies(frame, labels) == ["other words", "other numbers"]
+    assert copies(frame.iloc[:10], labels[:10]) == []  # too few rows to say so

@@ -10,7 +10,12 @@ from torch import Tensor
 from steelyard.core.errors import ArgumentError
 from steelyard.core.rows import Clock
 from steelyard.core.sampler import ShuffledSampler
-from steelyard.samplers import BalancedSampler, Batched, ClassSampler, DeferredSampler, PowerSampler, ProgressiveSampler
+from steelyard.samplers.balanced import BalancedSampler
+from steelyard.samplers.batched import Batched
+from steelyard.samplers.by_class import ClassSampler
+from steelyard.samplers.deferred import DeferredSampler
+from steelyard.samplers.power import PowerSampler
+from steelyard.samplers.progressive import ProgressiveSampler
 
 COUNTS = torch.tensor([3000, 900, 0, 90, 10])
 TARGETS = torch.repeat_interleave(torch.arange(5), COUNTS)[torch.randperm(4000, generator=torch.Generator().manual_seed(0))]
