@@ -7,6 +7,7 @@ import shlex
 import sys
 import tempfile
 import traceback
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -114,6 +115,7 @@ def compare(data: str, **options: Any) -> None:
 def _prepare(data: str, options: dict[str, Any]) -> tuple[Task, str, Regime]:
     """The task, and the regime by name and value; everything that may be wrong with the words is found out here."""
     from steelyard.bench.runner import check_folder
+    from steelyard.core.loggers import check_loggers
     from steelyard.core.world import local_device
     from steelyard.face import USUAL_REGIMES
     from steelyard.problems import load
@@ -126,6 +128,7 @@ def _prepare(data: str, options: dict[str, Any]) -> tuple[Task, str, Regime]:
     name = options["regime"]
     if name != "auto":
         resolve_regime(name, **changes)
+    check_loggers(options["loggers"])
     if options["ray"] is None:
         local_device(options["device"])
     check_folder(options["out"] or Path("runs") / Path(data).stem)
@@ -231,13 +234,12 @@ def _compare(console: Console, task: Task, plan: Comparison, out: Path, options:
 
 
 def _show(console: Console, out: Path, report: bool) -> None:
-    import json
-
     from rich.markup import escape
 
+    from steelyard.bench.runner import current_leaderboard
     from steelyard.report import leaderboard_table, write_report
 
-    board = json.loads((out / "leaderboard.json").read_text())
+    board = current_leaderboard(out)
     console.print(leaderboard_table(board, width=console.width))
     if board.get("verdict"):
         console.print(board["verdict"], style="bold", markup=False)
@@ -286,13 +288,12 @@ def datasets() -> None:
 @cli.command(short_help="Write the report of a comparison again.")
 @click.argument("folder", type=click.Path(path_type=Path))
 def report(folder: Path) -> None:
-    """Print the leaderboard of the comparison in FOLDER and write its report.html again; also while it is still running."""
+    """Print the leaderboard of the comparison in FOLDER and write its report.html again; also while it is still running.
+
+    Runs that have ended since are taken in.
+    """
     from rich.console import Console
 
-    if not (folder / "leaderboard.json").exists():
-        raise SteelyardError(
-            f"folder {folder} holds no finished comparison (no leaderboard.json); run `steelyard compare` first"
-        )
     _show(Console(highlight=False), folder, report=True)
 
 
@@ -309,8 +310,13 @@ def _fail(message: str, code: int) -> NoReturn:
     sys.exit(code)
 
 
+def _warn(message: Warning | str, *_: Any, **__: Any) -> None:
+    click.echo(f"warning: {' '.join(str(message).split())}", err=True)
+
+
 def main() -> None:
-    """Run the command line: errors are one sentence and a non-zero exit code, never a traceback."""
+    """Run the command line: errors are one sentence and a non-zero exit code, never a traceback; warnings are a line each."""
+    warnings.showwarning = _warn
     try:
         cli.main(standalone_mode=False)
     except click.UsageError as error:

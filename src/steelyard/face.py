@@ -10,7 +10,7 @@ from torch import nn
 
 from steelyard.core.counts import group_classes
 from steelyard.core.errors import ArgumentError
-from steelyard.core.fit import Fitted
+from steelyard.core.fit import Fitted, check_listeners, writable_folder
 from steelyard.core.fit import fit as fit_task
 from steelyard.core.regime import Regime
 from steelyard.core.stage import Steps
@@ -51,9 +51,11 @@ def fit(
         seed: of initial weights, data order, augmentation and all else that is drawn.
         out: folder for checkpoints and logs; the same call again goes on from there, bit for bit.
         device: "auto", "cpu", "cuda", ...
-        processes: local processes that train together; each takes its share of every batch.
+        processes: local processes that train together; each takes its share of every batch. What they are given (methods,
+            models, listeners) must be importable, as always with Python's processes.
         loggers: of "csv", "tensorboard", "mlflow", "wandb"; need `out`.
-        listeners: objects with roles (`Assesses`, `Observes`, `Prepares`).
+        listeners: objects with roles (`Assesses`, `Observes`, `Prepares`). With several processes each has copies, which do
+            not come back.
         problem: further arguments of `steelyard.problems.load` (factor, profile, test, drop, missing, valid_fraction, ...).
 
     Returns:
@@ -68,9 +70,11 @@ def fit(
         >>> len(fitted.history)
         2
     """
+    from steelyard.core.loggers import check_loggers
     from steelyard.problems import load
     from steelyard.settings import resolve_method, resolve_regime
 
+    _refuse_recipe(problem)
     recipe = resolve_method(method)
     if target is not None and not isinstance(target, str):
         data, target = (data, target), None
@@ -83,11 +87,20 @@ def fit(
         task = load(data, target=target, model=model, **problem)
     usual = USUAL_REGIMES[task.describe()["kind"]] if regime == "auto" else regime
     chosen = resolve_regime(usual)
+    check_loggers(loggers)
     if loggers and out is None:
         raise ArgumentError("out", "a folder for the loggers to write to", "none")
-    arguments = (task, recipe, chosen, seed, out, device, tuple(loggers), tuple(listeners))
+    arguments = (task, recipe, chosen, seed, out, device, tuple(loggers), check_listeners(listeners))
     fitted: Fitted = launch(_train, processes, *arguments)
     return fitted
+
+
+def _refuse_recipe(problem: dict[str, Any]) -> None:
+    """Say where settings of the training recipe belong."""
+    for name in problem:
+        if name in Regime.__dataclass_fields__:
+            expected = f"a setting of the regime: regime=sy.Regime({name}=...), or by name as in regime='short({name}=...)'"
+            raise ArgumentError(name, expected, "an argument of its own")
 
 
 def _train(
@@ -101,11 +114,11 @@ def _train(
     listeners: tuple[object, ...],
 ) -> Fitted:
     from steelyard.core.loggers import open_loggers
-    from steelyard.core.world import World
+    from steelyard.core.world import join
 
-    first = World.current().rank == 0
+    first = join().rank == 0
     settings = {"task": task.name, "method": recipe.name, "seed": seed} | regime.settings()
-    recorders = open_loggers(loggers, Path(out), settings) if out is not None and first else []
+    recorders = open_loggers(loggers, writable_folder(Path(out)), settings) if out is not None and first else []
     fitted = fit_task(task, recipe, regime, seed=seed, listeners=[*listeners, *recorders], folder=out, device=device)
     for recorder in recorders:
         recorder.close()

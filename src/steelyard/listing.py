@@ -13,7 +13,6 @@ from rich.text import Text
 
 from steelyard.settings import describe_methods, resolve_method
 
-
 WIDE = 200
 """Columns from which a method fits on a line."""
 

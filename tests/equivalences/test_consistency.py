@@ -130,6 +130,14 @@ def test_weights_by_inverse_frequency_are_consistent():
         assert decides(losses.CrossEntropy(), eta, weights).argmax() == (eta / prior(counts)).argmax()
 
 
+@pytest.mark.parametrize("nu", [0.25, 0.5, 0.75])
+def test_weights_and_a_shift_that_share_the_correction_are_consistent(nu):
+    for counts, eta in populations(4, 4):
+        weights = weightings.InverseFrequency(counts, power=nu).class_weights.double()
+        found = decides(losses.LogitAdjusted(counts, tau=1 - nu), eta, weights)
+        assert found.argmax() == (eta / prior(counts)).argmax()
+
+
 def test_adjusting_after_training_decides_as_adjusting_in_training():
     for counts, eta in populations(4, 2):
         after = decides(losses.CrossEntropy(), eta) - prior(counts).log()

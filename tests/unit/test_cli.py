@@ -1,12 +1,15 @@
 from __future__ import annotations
 
 import json
+import shutil
 import sys
+import warnings
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
 
+from steelyard.bench.runner import Machine, _threads_before
 from steelyard.cli import cli, main
 from steelyard.problems import catalogue
 from steelyard.settings import known_names
@@ -18,6 +21,7 @@ def call(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], *a
     """What the installed command does: exit code, output, error output."""
     monkeypatch.setattr(sys, "argv", ["steelyard", *arguments])
     monkeypatch.setenv("COLUMNS", "160")
+    monkeypatch.setattr(warnings, "showwarning", warnings.showwarning)  # put back what `main` sets
     code = 0
     try:
         main()
@@ -109,6 +113,69 @@ def test_a_comparison_in_one_process_tree(
     code, output, _ = call(monkeypatch, capsys, "report", str(out))
     assert code == 0
     assert (out / "report.html").exists()
+
+
+@pytest.mark.filterwarnings("default::steelyard.bench.store.DamagedResultWarning")
+def test_what_is_lost_or_damaged_is_made_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Result files decide: a removed or damaged one is done again, with the same numbers; tables are made from them."""
+    out = tmp_path / "r"
+    arguments = ("compare", "digits", *QUICK, "--methods", "ce,la", "--no-report", "--out", str(out))
+    assert call(monkeypatch, capsys, *arguments)[0] == 0
+    board = json.loads((out / "leaderboard.json").read_text())
+    scores = {row["method"]: row["metrics"] for row in board["rows"]}
+    first, second = sorted((out / "runs").glob("*/result.json"))
+    shutil.rmtree(first.parent)
+    second.write_text('{"metrics": ')
+    code, output, error = call(monkeypatch, capsys, *arguments)
+    assert code == 0, error
+    assert error.startswith(f"warning: {second} is damaged")
+    assert error.count("\n") == 1
+    assert "were finished before" not in output
+    again = json.loads((out / "leaderboard.json").read_text())
+    assert {row["method"]: row["metrics"] for row in again["rows"]} == scores
+
+    for damage in (lambda path: path.write_text("{"), Path.unlink):
+        damage(out / "leaderboard.json")
+        code, output, error = call(monkeypatch, capsys, "report", str(out))
+        assert (code, error) == (0, "")
+        assert json.loads((out / "leaderboard.json").read_text()) == again
+    (out / "comparison.json").write_text("{")
+    (out / "leaderboard.json").unlink()
+    code, _, error = call(monkeypatch, capsys, "report", str(out))
+    assert code == 1
+    assert error.startswith("error: ")
+    assert "comparison.json is damaged" in error
+
+
+def test_a_report_takes_in_what_has_ended_since(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "r"
+    arguments = ("compare", "digits", *QUICK, "--methods", "ce,la", "--no-report", "--out", str(out))
+    assert call(monkeypatch, capsys, *arguments)[0] == 0
+    (out / "leaderboard.json").unlink()
+    kept = {path: path.read_text() for path in (out / "runs").glob("*/result.json")}
+    for path in kept:
+        path.unlink()
+    code, _, error = call(monkeypatch, capsys, "report", str(out))
+    assert code == 1
+    assert "no run of the comparison" in error
+    for done, (path, text) in enumerate(kept.items(), start=1):
+        path.write_text(text)
+        assert call(monkeypatch, capsys, "report", str(out))[0] == 0
+        assert len(json.loads((out / "leaderboard.json").read_text())["rows"]) == done
+
+
+def test_a_comparison_keeps_the_threads_it_was_begun_with(tmp_path: Path) -> None:
+    """Other threads, other bits: `--jobs` may change between an interruption and the next call."""
+    assert _threads_before(tmp_path) is None
+    (tmp_path / "comparison.json").write_text("{")
+    assert _threads_before(tmp_path) is None
+    (tmp_path / "comparison.json").write_text('{"threads": 3}')
+    assert Machine(jobs=1).crew(6, _threads_before(tmp_path)) == (1, 3)
+    assert Machine(jobs=5).crew(6, _threads_before(tmp_path)) == (5, 3)
 
 
 def test_a_bug_is_called_one(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

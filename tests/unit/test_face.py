@@ -11,7 +11,7 @@ from tiny import Blobs, same_weights
 from torch import nn
 
 import steelyard as sy
-from steelyard.core.errors import ArgumentError
+from steelyard.core.errors import ArgumentError, SteelyardError
 
 REGIME = sy.Regime(epochs=3, batch_size=32, lr=0.05)
 
@@ -75,3 +75,40 @@ def test_names_that_do_not_exist_get_a_suggestion() -> None:
     with pytest.raises(AttributeError, match="no attribute 'fti'"):
         _ = sy.fti  # type: ignore[attr-defined]
     assert {"fit", "losses", "weightings"} <= set(dir(sy))
+
+
+@pytest.mark.multiprocess
+def test_two_processes_train_what_one_does_and_say_what_they_cannot_be_sent(tmp_path: Path) -> None:
+    inputs, target = data()
+    model = nn.Sequential(nn.Linear(8, 16), nn.Tanh(), nn.Linear(16, 3))
+    inputs = inputs.astype("float32")
+    alone = sy.fit(inputs, target, regime=REGIME, model=model)
+    together = sy.fit(inputs, target, regime=REGIME, model=model, processes=2, out=tmp_path, loggers=["csv"])
+    for mine, theirs in zip(
+        alone.model.parameters(), together.model.parameters(), strict=True
+    ):  # an odd last row is drawn twice
+        torch.testing.assert_close(mine, theirs, rtol=0, atol=5e-3)
+    assert len(together.history) == 3
+    assert len(list(tmp_path.rglob("metrics.csv"))) == 1
+    assert sy.fit("wine", regime=REGIME, processes=2).steps > 0
+    with pytest.raises(SteelyardError, match="cannot be sent to 2 processes"):
+        sy.fit(inputs, target, regime=REGIME, model=lambda classes: nn.Linear(8, classes), processes=2)
+
+
+def test_a_loss_or_a_name_in_the_wrong_place_is_one_sentence(tmp_path: Path) -> None:
+    inputs, target = data()
+    with pytest.raises(ArgumentError, match="'loss=focal'"):
+        sy.fit(inputs, target, method=sy.losses.Focal(2.0), regime=REGIME)
+    with pytest.raises(ArgumentError, match=r"regime='short\(epochs="):
+        sy.fit(inputs, target, epochs=3)
+    with pytest.raises(ArgumentError, match="a list of names"):
+        sy.fit(inputs, target, regime=REGIME, out=tmp_path, loggers="csv")
+    with pytest.raises(SteelyardError, match="cannot be made"):
+        (tmp_path / "file").write_text("")
+        sy.fit(inputs, target, regime=REGIME, out=tmp_path / "file" / "x", loggers=["csv"])
+
+
+def test_seeds_of_numpy_are_seeds() -> None:
+    inputs, target = data()
+    ours, theirs = (sy.fit(inputs, target, regime=REGIME, seed=seed) for seed in (3, np.int64(3)))  # type: ignore[arg-type]
+    assert same_weights(ours.model, theirs.model)

@@ -105,7 +105,7 @@ def leaderboard(
     }
     present = reference in table.cells
     board["verdict"] = verdict(board, best, present)
-    found = [*notes(board, best, present), *_missing(table, list(about), planned), *_shared_notes(table)]
+    found = [*notes(board, best, present), *_missing(table, list(about), planned), *_mixed(table), *_shared_notes(table)]
     board["notes"] = list(dict.fromkeys(found))
     return board
 
@@ -291,4 +291,25 @@ def _missing(table: _Table, planned: list[str], seeds: Sequence[int]) -> list[st
     """A sentence for each method that lacks a seed."""
     names = planned + [name for name in table.methods if name not in planned]
     lacking = {name: [str(seed) for seed in seeds if seed not in table.cells.get(name, {})] for name in names}
-    return [f"{name} has no finished run with seed {', '.join(without)}" for name, without in lacking.items() if without]
+    found = [f"{name} has no finished run with seed {', '.join(without)}" for name, without in lacking.items() if without]
+    if len({tuple(column) for column in table.cells.values()}) > 1:
+        found.append(
+            "methods are ranked by means over different seeds until all runs are finished; only differences are paired"
+        )
+    return found
+
+
+def _mixed(table: _Table) -> list[str]:
+    """What the runs should have in common and have not: a comparison may be gone on with elsewhere, or much later."""
+    records = [record for column in table.cells.values() for record in column.values()]
+    made_with = {
+        "versions of torch": [(record.get("versions") or {}).get("torch") for record in records],
+        "devices": [record.get("device") for record in records],
+        "numbers of threads": [record.get("threads") for record in records],
+    }
+    found = {name: sorted({str(value) for value in values if value is not None}) for name, values in made_with.items()}
+    return [
+        f"runs were made with different {name} ({', '.join(values)}), so their costs and last digits do not quite compare"
+        for name, values in found.items()
+        if len(values) > 1
+    ]

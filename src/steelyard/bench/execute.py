@@ -8,6 +8,7 @@ import json
 import traceback
 import warnings
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -61,12 +62,15 @@ def execute(order: Order) -> dict[str, Any]:
     except SteelyardError:
         raise
     except Exception:
-        order.folder.mkdir(parents=True, exist_ok=True)
-        (order.folder / "error.txt").write_text(traceback.format_exc())
+        with suppress(OSError):  # a full disk must not hide what went wrong
+            order.folder.mkdir(parents=True, exist_ok=True)
+            (order.folder / "error.txt").write_text(traceback.format_exc())
         raise
 
 
 def _execute(order: Order) -> dict[str, Any]:
+    import torch
+
     from steelyard.core.fit import clear_stages, fit
     from steelyard.core.loggers import open_loggers
     from steelyard.settings import resolve_method
@@ -103,7 +107,8 @@ def _execute(order: Order) -> dict[str, Any]:
         "epochs": len(fitted.history),
         "versions": versions(),
         "git_commit": git_commit(),
-        "device": order.device,
+        "device": _device_in_words(order.device),
+        "threads": torch.get_num_threads(),
         "started_at": started,
         "finished_at": _now(),
         "folder": folder.name,
@@ -114,6 +119,16 @@ def _execute(order: Order) -> dict[str, Any]:
     clear_stages(folder / "checkpoints")
     (folder / "progress.json").unlink(missing_ok=True)
     return record
+
+
+def _device_in_words(device: str) -> str:
+    """Which device that was, in this process: "cpu", "cuda:0 (NVIDIA H200)"."""
+    import torch
+
+    from steelyard.core.world import local_device
+
+    where = local_device(device)
+    return f"{where} ({torch.cuda.get_device_name(where)})" if where.type == "cuda" else str(where)
 
 
 @lru_cache(maxsize=1)
@@ -178,19 +193,21 @@ def _scores(proba: Any, target: Any, task: Any, groups: Any) -> Any:
 def typical_step(history: Sequence[Mapping[str, Any]]) -> float | None:
     """Median over the epochs of the seconds a step took: other work on the machine disturbs some epochs, seldom most.
 
+    The first epoch pays for warming up (memory, compiled kernels) and is left out where there are others.
+
     Args:
         history: lines with `stage`, `step` (steps of the stage so far) and `seconds` (training so far).
 
     Example:
         >>> typical_step([{"stage": 0, "step": 10, "seconds": 5.0}, {"stage": 0, "step": 20, "seconds": 6.0}])
-        0.3
+        0.1
     """
     paces, stage, step, seconds = [], None, 0, 0.0
     for line in history:
         before = step if line["stage"] == stage else 0
         paces.append((line["seconds"] - seconds) / max(line["step"] - before, 1))
         stage, step, seconds = line["stage"], line["step"], line["seconds"]
-    return median(paces) if paces else None
+    return median(paces[1:] or paces) if paces else None
 
 
 def _now() -> str:

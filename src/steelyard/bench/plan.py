@@ -62,7 +62,20 @@ class Comparison:
         shared = {f"problem.{key}": _scalar(value) for key, value in self.problem.items() if value is not None}
         shared |= {f"regime.{key}": _scalar(value) for key, value in self.regime.settings().items()}
         shared |= {"fingerprint": self.fingerprint, "device": self.device, "groups": self.groups}
-        return [Run(self.data, method, self.regime_name, seed, shared) for seed in self.seeds for method in self.methods]
+        settings = {method: shared | _own_code(method) for method in self.methods}
+        return [
+            Run(self.data, method, self.regime_name, seed, settings[method]) for seed in self.seeds for method in self.methods
+        ]
+
+
+def _own_code(method: str) -> dict[str, str]:
+    """What tells a user's own method from the same one before it was edited; empty for those of steelyard."""
+    if ":" not in method:
+        return {}
+    from steelyard.core.identity import code_of
+    from steelyard.settings import resolve_method
+
+    return {"method.code": code_of(resolve_method(method))}
 
 
 def _scalar(value: Any) -> Any:

@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection, wait
 from typing import Any, Generic, TypeVar
 
@@ -43,6 +44,17 @@ def _environment(wanted: Mapping[str, str]) -> Iterator[None]:
             del os.environ[name]
 
 
+@contextmanager
+def _interrupts_blocked() -> Iterator[None]:
+    """Processes that are started meanwhile never see a Ctrl-C, not even while they import; ours arrives afterwards."""
+    resource_tracker.ensure_running()  # a process of multiprocessing's own, whose start would unblock them
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
 class _Worker:
     """A spawned process and the pipe to it."""
 
@@ -50,7 +62,7 @@ class _Worker:
         context = multiprocessing.get_context("spawn")
         self.pipe, theirs = context.Pipe()
         self.process = context.Process(target=_serve, args=(theirs, function, threads), daemon=True)
-        with _environment(KEEP_MEMORY):
+        with _environment(KEEP_MEMORY), _interrupts_blocked():
             self.process.start()
         theirs.close()
         self.job: Any = None

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import fcntl
 import os
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -14,9 +14,9 @@ from steelyard.bench.execute import Order, execute
 from steelyard.bench.listeners import read_beat
 from steelyard.bench.plan import REFERENCE, Comparison, git_commit, versions
 from steelyard.bench.pool import Outcome, run_jobs
-from steelyard.bench.records import Run, write_json
+from steelyard.bench.records import Run, read_json, read_result, write_json
 from steelyard.bench.store import Store
-from steelyard.core.errors import SteelyardError
+from steelyard.core.errors import CheckpointError, SteelyardError
 
 
 @dataclass(frozen=True)
@@ -35,13 +35,17 @@ class Machine:
     checkpoint_seconds: float = 10.0
     loggers: tuple[str, ...] = ()
 
-    def crew(self, runs: int) -> tuple[int, int]:
+    def crew(self, runs: int, threads: int | None = None) -> tuple[int, int]:
         """Processes and torch threads of each, for the runs of a whole comparison.
 
         Not for the runs that are left: a run must go on with the threads it began with to end with the same bits.
+
+        Args:
+            runs: of the comparison, finished or not.
+            threads: those that it was begun with, whatever `jobs` was then; None for a new one.
         """
         jobs = max(1, min(self.jobs or _cores(), runs))
-        return jobs, max(1, _cores() // jobs)
+        return jobs, threads or max(1, _cores() // jobs)
 
 
 class Display(Protocol):
@@ -91,38 +95,54 @@ def compare(plan: Comparison, out: Path, *, machine: Machine, display: Display, 
     with _alone(out):
         store = Store(out / "runs.duckdb")
         store.ingest(out)
-        finished = {row["run_id"] for row in store.runs()}
         runs = plan.runs()
+        # The result files decide what is finished, not their copy in the store: one may have been removed to be done again.
+        finished = results_of(out, [run.id for run in runs])
         todo = [run for run in runs if run.id not in finished]
-        jobs, threads = machine.crew(len(runs))
+        jobs, threads = crew = machine.crew(len(runs), _threads_before(out))
         about = {"jobs": jobs, "threads": threads, "versions": versions(), "git_commit": git_commit()}
         about["runs"] = [run.id for run in runs]
         write_json(out / "comparison.json", dict(facts) | about)
         display.begin(len(todo), len(runs) - len(todo))
-        failures = _run_all(plan, todo, out, store, machine, display)
+        failures = _run_all(plan, todo, out, store, machine, crew, display)
         store.close()
-        board = write_leaderboard(out, plan, facts, failures)
+        board = write_leaderboard(out, failures)
     return Result(board, failures, out)
 
 
-def write_leaderboard(out: Path, plan: Comparison, facts: Mapping[str, Any], failures: list[tuple[Run, str]]) -> dict[str, Any]:
-    """Analyse the finished runs of a plan and write `leaderboard.json`."""
-    from steelyard.bench.compare import leaderboard
-    from steelyard.bench.records import read_result
-
-    records = []
-    for run in plan.runs():
-        path = out / "runs" / run.id / "result.json"
+def results_of(out: Path, ids: Iterable[str]) -> dict[str, dict[str, Any]]:
+    """The records of those runs that are finished, by id; a damaged one counts as not finished."""
+    found = {}
+    for run_id in ids:
+        path = out / "runs" / run_id / "result.json"
         if path.exists():
-            records.append(read_result(path))
+            with suppress(CheckpointError):  # the store has named it in a warning
+                found[run_id] = read_result(path)
+    return found
+
+
+def write_leaderboard(out: Path, failures: Sequence[tuple[Run, str]] = ()) -> dict[str, Any]:
+    """Analyse the finished runs of a comparison and write `leaderboard.json`; nothing is written while there are none.
+
+    Args:
+        out: its folder, with `comparison.json`.
+        failures: (run, reason) of runs that did not finish.
+
+    Raises:
+        CheckpointError: `comparison.json` is missing or damaged, or the leaderboard cannot be written.
+    """
+    from steelyard.bench.compare import leaderboard
+
+    facts = _facts(out / "comparison.json")
+    records = list(results_of(out, facts["runs"]).values())
     if not records:
         return {"rows": [], "notes": []}
     board = leaderboard(
         records,
-        metric=plan.metric,
-        select=plan.regime.select,
+        metric=facts["metric"],
+        select=facts["select"],
         methods=facts["methods"],
-        seeds=plan.seeds,
+        seeds=facts["seeds"],
         groups_rule=facts["groups"]["rule"],
         reference=REFERENCE,
     )
@@ -132,8 +152,46 @@ def write_leaderboard(out: Path, plan: Comparison, facts: Mapping[str, Any], fai
     return board
 
 
+def _facts(path: Path) -> dict[str, Any]:
+    facts = read_json(path)
+    needed = ("runs", "metric", "select", "methods", "seeds", "groups")
+    missing = [name for name in needed if name not in facts] if isinstance(facts, dict) else list(needed)
+    if missing:
+        raise CheckpointError(f"{path} is not a comparison: it has no {', '.join(missing)}; run its command again")
+    return dict(facts)
+
+
+def current_leaderboard(out: Path) -> dict[str, Any]:
+    """The leaderboard of a comparison that is finished, under way or interrupted; made anew where runs have ended since.
+
+    Raises:
+        SteelyardError: there is no comparison in the folder, or none of its runs is finished.
+    """
+    if not (out / "comparison.json").exists():
+        raise SteelyardError(f"folder {out} holds no comparison (no comparison.json); run `steelyard compare` first")
+    path = out / "leaderboard.json"
+    with suppress(CheckpointError):
+        board: dict[str, Any] = read_json(path)
+        made_from = [out / "comparison.json", *(out / "runs").glob("*/result.json")]
+        if all(source.stat().st_mtime_ns <= path.stat().st_mtime_ns for source in made_from):
+            return board
+    board = write_leaderboard(out)
+    if not board["rows"]:
+        raise SteelyardError(f"no run of the comparison in {out} is finished yet; wait, or run its command again to go on")
+    return board
+
+
+def _threads_before(out: Path) -> int | None:
+    """Threads of each run in an earlier call; None in a new folder, or where its comparison.json is damaged."""
+    try:
+        threads = read_json(out / "comparison.json").get("threads")
+    except (CheckpointError, AttributeError):
+        return None
+    return threads if isinstance(threads, int) and threads > 0 else None
+
+
 def _run_all(
-    plan: Comparison, todo: list[Run], out: Path, store: Store, machine: Machine, display: Display
+    plan: Comparison, todo: list[Run], out: Path, store: Store, machine: Machine, crew: tuple[int, int], display: Display
 ) -> list[tuple[Run, str]]:
     orders = [
         Order(
@@ -157,7 +215,7 @@ def _run_all(
                 display.beat(run, beat)
 
     failures = []
-    for outcome in _outcomes(orders, machine, machine.crew(len(plan.runs())), idle):
+    for outcome in _outcomes(orders, machine, crew, idle):
         run = outcome.job.run
         folders.pop(run, None)
         if outcome.error is not None:

@@ -268,5 +268,5 @@ def _results(folder: Path) -> list[Record]:
         try:
             rows.append(_row(read_result(path)))
         except CheckpointError as error:
-            warnings.warn(f"{error}; its run is not in the store", DamagedResultWarning, stacklevel=3)
+            warnings.warn(f"{error}; its run counts as not finished", DamagedResultWarning, stacklevel=3)
     return rows

@@ -59,6 +59,11 @@ def notes(board: Board, best: Row | None, has_reference: bool) -> list[str]:
         found.append(f"{board['reference']} has no finished run, so there are no differences to it and no cost ratios")
     if max(row["n_seeds"] for row in board["rows"]) == 1:
         found.append("one seed shows neither an interval nor a test: differences may be chance; use 3 seeds or more")
+    else:
+        found.append(
+            "intervals and tests over seeds say how much training varies on this one split of the data, not what other test "
+            "rows would give: for that each run has bootstrap intervals in its result.json"
+        )
     found += _on_tests(board)
     if best is not None and board["worst_recall_null"] is not None:
         common = best[FIELD[board["select"]]]["balanced_accuracy"]["mean"]

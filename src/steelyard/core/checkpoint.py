@@ -99,9 +99,11 @@ class Checkpoints:
         return iter(sorted(found, key=lambda path: int(path.stem.removeprefix("step-")), reverse=True))
 
     def save(self, step: int, state: dict[str, Any]) -> None:
-        """Add a checkpoint and drop all but the newest two."""
-        save_state(self.folder / f"step-{step:09d}.pt", state)
-        for old in list(self)[KEEP:]:
+        """Add a checkpoint and drop all but the newest two, and any of later steps: those were damaged and passed over."""
+        path = self.folder / f"step-{step:09d}.pt"
+        save_state(path, state)
+        kept = list(self)
+        for old in kept[: kept.index(path)] + kept[kept.index(path) + KEEP :]:
             old.unlink(missing_ok=True)
             checksum_of(old).unlink(missing_ok=True)
 

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import copy
-import hashlib
-import json
+import operator
 import warnings
 from collections.abc import Iterable
 from contextlib import AbstractContextManager
@@ -16,15 +15,24 @@ from typing import Any, Literal
 import torch
 from torch import nn
 
-from steelyard.core.checkpoint import Checkpoints, DamagedCheckpointWarning, checksum_of, load_state, save_state
+from steelyard.core.checkpoint import (
+    Checkpoints,
+    DamagedCheckpointWarning,
+    checksum_of,
+    load_state,
+    save_state,
+    write_atomically,
+)
 from steelyard.core.errors import ArgumentError, CheckpointError
+from steelyard.core.identity import check_structure, run_identity, structure_of
 from steelyard.core.memory import peak_mb, reset_peak
 from steelyard.core.regime import Regime
+from steelyard.core.roles import ROLES
 from steelyard.core.seeds import derive
-from steelyard.core.stage import Method
+from steelyard.core.stage import Method, Stage
 from steelyard.core.task import Task, TaskView
-from steelyard.core.train import Session, train
-from steelyard.core.world import World, join, local_device
+from steelyard.core.train import Session, stage_parts, train
+from steelyard.core.world import join, local_device
 
 
 @dataclass
@@ -92,14 +100,17 @@ def fit(
         checkpoint_seconds: time between checkpoints in the middle of an epoch.
 
     Raises:
+        ArgumentError: a listener plays no role, or the regime needs a validation split and there is none.
         CheckpointError: the folder holds another run, or cannot be written.
         TrainingError: the loss is not finite.
     """
-    world, where = join(), local_device(device)
-    store = None if folder is None else Path(folder)
-    identity = _identity(task, method, regime, seed, world)
+    world, where, seed = join(), local_device(device), operator.index(seed)
+    listeners = check_listeners(listeners)
+    _check_validation(task, regime)
+    store = None if folder is None else writable_folder(Path(folder))
+    identity = "" if store is None else run_identity(task, method, regime, seed, world.size)
     checkpoints = None if store is None else Checkpoints(store)
-    session = Session(task, regime, seed, where, world, tuple(listeners), checkpoints, checkpoint_seconds, identity)
+    session = Session(task, regime, seed, where, world, listeners, checkpoints, checkpoint_seconds, identity)
     cuda = [where] if where.type == "cuda" else []
     reset_peak(where)
     with torch.random.fork_rng(devices=cuda), _reproducible(where):
@@ -112,6 +123,47 @@ def fit(
     if regime.select in states:
         fitted.use(regime.select)  # type: ignore[arg-type]
     return fitted
+
+
+def check_listeners(listeners: Iterable[object]) -> tuple[object, ...]:
+    """The listeners, if each plays a role.
+
+    Raises:
+        ArgumentError: one would never be called.
+    """
+    expected = "a list of objects with roles (subclasses of Assesses, Observes or Prepares of steelyard.core.roles)"
+    if not isinstance(listeners, Iterable):
+        raise ArgumentError("listeners", expected, f"one {type(listeners).__name__}")
+    given = tuple(listeners)
+    for listener in given:
+        if not isinstance(listener, ROLES):
+            raise ArgumentError("listeners", expected, f"a {type(listener).__name__}, which would never be called")
+    return given
+
+
+def _check_validation(task: Task, regime: Regime) -> None:
+    valid = task.splits.get("valid")
+    if valid is not None and len(valid) > 0:
+        return
+    for name, asked in (("patience", regime.patience is not None), ("select", regime.select == "best_valid")):
+        if asked:
+            found = f"{getattr(regime, name)!r} for '{task.name}', which has no validation split"
+            raise ArgumentError(f"regime.{name}", "left at its default where there are no validation rows to go by", found)
+
+
+def writable_folder(folder: Path) -> Path:
+    """Make a folder and find out before training, not after it, whether it can be written to.
+
+    Raises:
+        CheckpointError: it cannot.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        write_atomically(folder / ".writable", b"")
+        (folder / ".writable").unlink(missing_ok=True)
+    except OSError as error:
+        raise CheckpointError(f"folder {folder} cannot be made ({error.strerror or error}): choose another") from error
+    return folder
 
 
 def _run_stages(session: Session, method: Method, store: Path | None) -> tuple[nn.Module, nn.Module, dict[str, Any] | None]:
@@ -129,11 +181,11 @@ def _run_stages(session: Session, method: Method, store: Path | None) -> tuple[n
         elif model is None:
             model = view.model()
         if done:
-            best = _replay(session, model, done.pop(0))
+            best = _replay(session, stage, model, done.pop(0))
         else:
             here = resume if resume is not None and resume["stage"] == number else None
             best = train(session, stage, model, number, here)
-            _save_finished(session, store, model, number, best)
+            _save_finished(session, store, stage, model, number, best)
         torch.manual_seed(derive(session.seed, "between", number))
         try:
             stage = steps.send(model)
@@ -143,12 +195,16 @@ def _run_stages(session: Session, method: Method, store: Path | None) -> tuple[n
     raise AssertionError("unreachable: count() does not end")
 
 
-def _save_finished(session: Session, store: Path | None, model: nn.Module, number: int, best: dict[str, Any] | None) -> None:
+def _save_finished(
+    session: Session, store: Path | None, stage: Stage, model: nn.Module, number: int, best: dict[str, Any] | None
+) -> None:
     if store is None or session.world.rank != 0:
         return
     state = {
         "identity": session.identity,
+        "structure": structure_of(model),
         "model": model.state_dict(),
+        "parts": {name: part.state_dict() for name, part in stage_parts(stage).items()},
         "best": best,
         "steps": session.steps,
         "seconds": session.seconds,
@@ -172,8 +228,12 @@ def _finished_stages(session: Session, store: Path | None) -> list[dict[str, Any
     return done
 
 
-def _replay(session: Session, model: nn.Module, state: dict[str, Any]) -> dict[str, Any] | None:
+def _replay(session: Session, stage: Stage, model: nn.Module, state: dict[str, Any]) -> dict[str, Any] | None:
+    """Put a finished stage's outcome in place: the model, and what its parts have learnt, as a later stage may use them."""
+    check_structure(state, model)
     model.load_state_dict(state["model"])
+    for name, part in stage_parts(stage).items():
+        part.to(session.device).load_state_dict(state["parts"][name])
     session.steps, session.seconds, session.history = state["steps"], state["seconds"], list(state["history"])
     best: dict[str, Any] | None = state["best"]
     return best
@@ -193,15 +253,9 @@ def clear_stages(store: Path) -> None:
 def _same_run(state: dict[str, Any] | None, session: Session, store: Path | None) -> None:
     if state is not None and state["identity"] != session.identity:
         raise CheckpointError(
-            f"folder {store} holds the checkpoints of another run (other data, method, regime, seed or number of processes): "
-            "choose another folder, or delete it to start anew"
+            f"folder {store} holds the checkpoints of another run (other data, method or code of it, regime, seed or number of "
+            "processes): choose another folder, or delete it to start anew"
         )
-
-
-def _identity(task: Task, method: Method, regime: Regime, seed: int, world: World) -> str:
-    name = getattr(method, "name", None) or getattr(method, "__qualname__", type(method).__name__)
-    facts = [task.name, task.counts.tolist(), str(name), regime.settings(), seed, world.size]
-    return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
 
 
 class _reproducible(AbstractContextManager[None]):

@@ -12,14 +12,14 @@ class Head(nn.Module):
     out_features: int
 
 
-def find_head(model: nn.Module) -> tuple[str, nn.Module] | None:
+def find_head(model: nn.Module) -> tuple[str, nn.Linear | Head] | None:
     """Name and module of the last linear layer (`nn.Linear` or a `Head`) in module order; None where there is none.
 
     Example:
         >>> find_head(nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 3)))[0]
         '2'
     """
-    found = None
+    found: tuple[str, nn.Linear | Head] | None = None
     for name, module in model.named_modules():
         if isinstance(module, nn.Linear | Head):
             found = (name, module)

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, Protocol, cast
 
-from steelyard.core.errors import SteelyardError, UnknownName
+from steelyard.core.errors import ArgumentError, SteelyardError, UnknownName
 from steelyard.core.measure import Report
 from steelyard.core.roles import Assesses
 
@@ -46,8 +46,8 @@ class Recorder(Assesses):
     def assess(self, report: Report) -> None:
         """Log the epoch."""
         line = report.line()
-        step = int(line.pop("step") or 0)
-        self.logger.log_metrics({name: float(value) for name, value in line.items() if value is not None}, step=step)
+        del line["step"]  # begins anew with each stage; the axis of a plot should not
+        self.logger.log_metrics({name: float(value) for name, value in line.items() if value is not None}, step=report.steps)
 
     def close(self, status: str = "success") -> None:
         """Flush and close the logger."""
@@ -88,6 +88,20 @@ LOGGERS: Mapping[str, Callable[[Path], Logger]] = {
 }
 
 
+def check_loggers(names: Iterable[str]) -> None:
+    """Refuse names of no logger.
+
+    Raises:
+        ArgumentError: one text instead of a list.
+        UnknownName: no such logger.
+    """
+    if isinstance(names, str):
+        raise ArgumentError("loggers", f"a list of names, such as ['{names}']", repr(names))
+    for name in names:
+        if name not in LOGGERS:
+            raise UnknownName("logger", name, LOGGERS)
+
+
 def open_loggers(names: Iterable[str], folder: Path, settings: Mapping[str, Any]) -> list[Recorder]:
     """Listeners for the loggers named.
 
@@ -100,10 +114,9 @@ def open_loggers(names: Iterable[str], folder: Path, settings: Mapping[str, Any]
         UnknownName: no such logger.
         SteelyardError: its library is not installed.
     """
+    check_loggers(names)
     recorders = []
     for name in names:
-        if name not in LOGGERS:
-            raise UnknownName("logger", name, LOGGERS)
         try:
             recorders.append(Recorder(LOGGERS[name](folder), settings))
         except ModuleNotFoundError as error:

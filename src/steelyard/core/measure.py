@@ -26,6 +26,7 @@ class Report:
         train_loss: mean of the objective over the epoch.
         lr: learning rate at the end of the epoch.
         seconds: training time since the run began, without measuring.
+        steps: optimiser steps since the run began, over all stages.
         recall: per class on the validation split `[C]`; NaN for classes without rows there; None without a validation split.
         accuracy: on the validation split; None without one.
         balanced_accuracy: mean of `recall` over classes with rows; None without a validation split.
@@ -38,6 +39,7 @@ class Report:
     train_loss: float
     lr: float
     seconds: float
+    steps: int
     recall: Tensor | None = field(default=None)
     accuracy: float | None = None
     balanced_accuracy: float | None = None

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Iterable
+import operator
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,6 +18,7 @@ OPTIMIZERS = ("sgd", "adamw")
 SCHEDULES = ("cosine", "step", "constant")
 PRECISIONS = ("float32", "bfloat16")
 SELECTIONS = ("last", "best_valid")
+OPTIONAL = ("clip_norm", "ema", "patience")
 
 
 @dataclass(frozen=True)
@@ -71,7 +73,12 @@ class Regime:
     select: str = "last"
 
     def __post_init__(self) -> None:
-        """Check every value once."""
+        """Check every value once; numbers of any type become Python's own."""
+        for name in ("epochs", "batch_size", "patience"):
+            self._convert(name, operator.index, "a whole number")
+        for name in ("lr", "momentum", "weight_decay", "warmup_epochs", "decay", "clip_norm", "ema"):
+            self._convert(name, _number, "a number")
+        self._convert("milestones", lambda values: tuple(_number(value) for value in values), "numbers, such as (0.8, 0.9)")
         checks: Iterable[tuple[str, bool, str]] = (
             ("epochs", self.epochs >= 1, "at least 1"),
             ("batch_size", self.batch_size >= 1, "at least 1"),
@@ -93,6 +100,15 @@ class Regime:
         for name, holds, expected in checks:
             if not holds:
                 raise ArgumentError(f"regime.{name}", expected, repr(getattr(self, name)))
+
+    def _convert(self, name: str, kind: Callable[[Any], Any], expected: str) -> None:
+        value = getattr(self, name)
+        if value is None and name in OPTIONAL:
+            return
+        try:
+            object.__setattr__(self, name, kind(value))
+        except (TypeError, ValueError):
+            raise ArgumentError(f"regime.{name}", expected, repr(value)) from None
 
     def replace(self, **changes: Any) -> Regime:
         """A copy with some settings changed."""
@@ -134,6 +150,12 @@ def clip(params: Iterable[Tensor], max_norm: float | None) -> None:
     """Scale gradients down to a norm of at most `max_norm`; nothing for None."""
     if max_norm is not None:
         torch.nn.utils.clip_grad_norm_(params, max_norm)
+
+
+def _number(value: Any) -> float:
+    if isinstance(value, str):
+        raise TypeError("text")
+    return float(value)
 
 
 def _between(value: float, low: float, high: float) -> bool:

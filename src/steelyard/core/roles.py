@@ -39,6 +39,10 @@ class Assesses(ABC):
         """Called with the measured validation split."""
 
 
+ROLES = (Prepares, Observes, Assesses)
+"""All roles there are."""
+
+
 @dataclass(frozen=True)
 class Heard:
     """Who is told what.

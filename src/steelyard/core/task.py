@@ -74,6 +74,11 @@ class Task(ABC):
     def forward(self, model: nn.Module, batch: Batch) -> Rows:
         """Score a batch: model(inputs) gives logits `[M, C]`; rows of one input share its logits."""
         logits = model(batch.inputs)
+        if not isinstance(logits, Tensor):
+            raise DataError(
+                f"the model should give logits as a tensor [N, {self.num_classes}]; found {type(logits).__name__}: wrap it in "
+                "a module that returns them"
+            )
         if logits.ndim != 2 or logits.shape[1] != self.num_classes:
             raise DataError(
                 f"the model should give logits [N, {self.num_classes}] for the {self.num_classes} classes of '{self.name}'; "

@@ -14,7 +14,8 @@ from torch import Tensor, nn
 
 from steelyard.core.average import WeightAverage
 from steelyard.core.checkpoint import Checkpoints
-from steelyard.core.errors import TrainingError
+from steelyard.core.errors import ArgumentError, TrainingError
+from steelyard.core.identity import check_structure, made_by, structure_of, warn_of_other_bits
 from steelyard.core.measure import Report, validation_numbers
 from steelyard.core.oracle import Oracle
 from steelyard.core.regime import Regime, clip
@@ -73,7 +74,8 @@ class StageWork:
         self.session, self.stage, self.model, self.number = session, stage, model, number
         regime, world, seed = session.regime, session.world, session.seed
         self.task = session.task if stage.task is None else stage.task
-        for part in self.modules().values():
+        self.parts = stage_parts(stage)
+        for part in self.parts.values():
             part.to(session.device)
         self.streams = {
             name: generator(seed, name, number, world.rank, device=session.device) for name in ("augment", "transform")
@@ -81,6 +83,8 @@ class StageWork:
         self.oracle = Oracle(model, self.task.forward, stage.objective, regime.precision, self.streams["transform"])
         learnt = [*model.parameters(), *stage.objective.loss.parameters()]
         self.params = [parameter for parameter in learnt if parameter.requires_grad]
+        if not self.params:
+            raise ArgumentError("model", "one with parameters to train", "none with requires_grad in this stage")
         self.optimizer = regime.build_optimizer(self.params, session.device)
         self.average = None if regime.ema is None else WeightAverage(model, regime.ema)
         self.best: dict[str, Any] | None = None
@@ -94,19 +98,19 @@ class StageWork:
         """What is measured: the averaged weights where there are such, else the model."""
         return self.model if self.average is None else self.average.model
 
-    def modules(self) -> dict[str, nn.Module]:
-        """The parts of the stage that may have a state of their own."""
-        parts = {"objective": self.stage.objective, "transform": self.stage.transform, "descent": self.stage.descent}
-        return {name: part for name, part in parts.items() if isinstance(part, nn.Module)}
-
     def state(self) -> dict[str, Any]:
         """Everything needed to go on bit for bit."""
         session = self.session
-        local = {name: stream.get_state() for name, stream in self.streams.items()} | {"torch": torch.get_rng_state()}
+        local: dict[str, Any] = {name: stream.get_state() for name, stream in self.streams.items()}
+        local |= {"torch": torch.get_rng_state(), "total": self.total.cpu()}
         if session.device.type == "cuda":
             local["cuda"] = torch.cuda.get_rng_state(session.device)
+        if session.world.size > 1:  # BatchNorm statistics are each process' own until the end of the epoch
+            local["buffers"] = [buffer.cpu() for buffer in self._buffers()]
         return {
             "identity": session.identity,
+            "structure": structure_of(self.model),
+            "made": made_by(session.device),
             "stage": self.number,
             "steps": session.steps,
             "seconds": session.seconds,
@@ -114,10 +118,9 @@ class StageWork:
             "epoch": self.epoch,
             "position": self.position,
             "stale": self.stale,
-            "total": self.total,
             "model": self.model.state_dict(),
             "optimizer": self.optimizer.state_dict(),
-            "parts": {name: part.state_dict() for name, part in self.modules().items()},
+            "parts": {name: part.state_dict() for name, part in self.parts.items()},
             "average": None if self.average is None else self.average.state_dict(),
             "best": self.best,
             "random": session.world.gather(local),
@@ -126,12 +129,14 @@ class StageWork:
     def load(self, state: dict[str, Any]) -> None:
         """Go back to where `state` was taken."""
         session = self.session
+        check_structure(state, self.model)
+        if session.world.rank == 0:
+            warn_of_other_bits(state, session.device)
         session.steps, session.seconds, session.history = state["steps"], state["seconds"], list(state["history"])
         self.epoch, self.position, self.stale = state["epoch"], state["position"], state["stale"]
-        self.total.copy_(state["total"])
         self.model.load_state_dict(state["model"])
         self.optimizer.load_state_dict(state["optimizer"])
-        for name, part in self.modules().items():
+        for name, part in self.parts.items():
             part.load_state_dict(state["parts"][name])
         if self.average is not None:
             self.average.model.load_state_dict(state["average"])
@@ -140,8 +145,22 @@ class StageWork:
         for name, stream in self.streams.items():
             stream.set_state(local[name])
         torch.set_rng_state(local["torch"])
-        if session.device.type == "cuda":
+        self.total.copy_(local["total"])
+        if session.device.type == "cuda" and "cuda" in local:
             torch.cuda.set_rng_state(local["cuda"], session.device)
+        if "buffers" in local:
+            for buffer, value in zip(self._buffers(), local["buffers"], strict=True):
+                buffer.copy_(value)
+
+    def _buffers(self) -> list[Tensor]:
+        average = [] if self.average is None else list(self.average.model.buffers())
+        return [*self.model.buffers(), *average]
+
+
+def stage_parts(stage: Stage) -> dict[str, nn.Module]:
+    """The parts of a stage that may have a state of their own."""
+    parts = {"objective": stage.objective, "transform": stage.transform, "descent": stage.descent}
+    return {name: part for name, part in parts.items() if isinstance(part, nn.Module)}
 
 
 def train(session: Session, stage: Stage, model: nn.Module, number: int, resume: State | None) -> State | None:
@@ -252,7 +271,7 @@ def _stepper(work: StageWork, heard: Heard, target: Tensor) -> Step:
 
 def _close_epoch(work: StageWork, clock: Clock, valid: Source | None, assessing: Iterable[Assesses]) -> None:
     session = work.session
-    train_loss = float(work.total) / clock.batches
+    train_loss = session.world.mean(float(work.total)) / clock.batches
     if not math.isfinite(train_loss):
         raise TrainingError(
             f"the training loss is {train_loss} in epoch {clock.epoch + 1} of {clock.epochs}: lower the learning rate "
@@ -261,12 +280,12 @@ def _close_epoch(work: StageWork, clock: Clock, valid: Source | None, assessing:
     session.world.average_buffers(work.judged)
     numbers: dict[str, Any] = {} if valid is None else validation_numbers(work.task, work.judged, valid)
     rate = session.regime.lr_at(clock.step, clock.batches, clock.epochs)
-    report = Report(work.number, clock, train_loss, rate, session.seconds, **numbers)
+    report = Report(work.number, clock, train_loss, rate, session.seconds, session.steps, **numbers)
     session.history.append(report.line())
     work.epoch, work.position = work.epoch + 1, 0
     work.total.zero_()
     if report.balanced_accuracy is not None:
-        _keep_best(work, report.balanced_accuracy)
+        _keep_best(work, session.world.agree(report.balanced_accuracy))
     for part in assessing:
         part.assess(report)
 

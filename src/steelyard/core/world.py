@@ -19,6 +19,9 @@ from torch import Tensor, nn
 
 from steelyard.core.errors import ArgumentError, SteelyardError, TrainingError
 
+IMPORTABLE = "define models, methods and listeners in a module, and start from a script below `if __name__ == '__main__':`"
+"""What Python asks of code that runs in several processes."""
+
 
 @dataclass(frozen=True)
 class World:
@@ -82,6 +85,10 @@ class World:
         dist.all_gather_object(everyone, value)
         return everyone
 
+    def mean(self, value: float) -> float:
+        """The mean of a number over the processes; NaN for all where one has NaN."""
+        return float(sum(self.gather(value))) / self.size
+
     def agree(self, value: Any) -> Any:
         """The value of process 0, everywhere."""
         if self.size == 1:
@@ -121,7 +128,7 @@ def launch(function: Callable[..., Any], processes: int, *arguments: Any) -> Any
         arguments: picklable.
 
     Raises:
-        SteelyardError: what a process raised.
+        SteelyardError: what a process raised, or something cannot be sent to another process.
         TrainingError: a process died or failed otherwise.
     """
     if processes < 1:
@@ -137,8 +144,15 @@ def launch(function: Callable[..., Any], processes: int, *arguments: Any) -> Any
         outcome = Path(folder) / "outcome"
         try:
             spawn(_enter, (processes, folder, function, arguments), nprocs=processes)
+        except (pickle.PicklingError, AttributeError, TypeError) as error:
+            raise SteelyardError(
+                f"this cannot be sent to {processes} processes ({error}): {IMPORTABLE}, or use one process"
+            ) from None
         except ProcessExitedException as died:
-            raise TrainingError(f"process {died.error_index} of {processes} died with exit code {died.exit_code}") from None
+            hint = f"; its message is above (if it could not find something: {IMPORTABLE})" if died.exit_code == 1 else ""
+            raise TrainingError(
+                f"process {died.error_index} of {processes} died with exit code {died.exit_code}{hint}"
+            ) from None
         except ProcessRaisedException as raised:
             failure = Path(folder) / f"failure-{raised.error_index}"
             if failure.exists():

@@ -177,7 +177,8 @@ def dataset_labels(dataset: Dataset[Any]) -> np.ndarray:
     Raises:
         DataError: it has no length, or its rows no label.
     """
-    if isinstance(dataset, IterableDataset) or not isinstance(dataset, Sized):
+    given: object = dataset
+    if isinstance(given, IterableDataset) or not isinstance(given, Sized):
         raise DataError(
             "a torch dataset must have a length and rows by number (map-style), as classes are counted and re-sampled"
         )
@@ -188,10 +189,10 @@ def dataset_labels(dataset: Dataset[Any]) -> np.ndarray:
         return as_labels(dataset.tensors[1])
     for name in LABEL_ATTRIBUTES:
         held = getattr(dataset, name, None)
-        if held is not None and not callable(held) and len(held) == len(dataset):
+        if held is not None and not callable(held) and len(held) == len(given):
             return as_labels(held)
     read = []
-    for row in range(len(dataset)):
+    for row in range(len(given)):
         item = dataset[row]
         if not isinstance(item, tuple | list) or len(item) < 2:
             raise DataError(

@@ -22,6 +22,8 @@ IDENTIFIER = re.compile(
 )
 RUNNING_ROWS = 20
 """Rows from which a column 0, 1, 2, ... is taken for a row number rather than a feature."""
+MOST_GIVEAWAYS = 20
+"""Values of a column that is taken to say the class; with more of them, that each goes with one class may be chance."""
 SEPARATORS = (",", ";", "\t", "|")
 DECIMAL_COMMA = r"[+-]?\d*,?\d+([eE][+-]?\d+)?"
 HEAD = 1 << 20
@@ -79,7 +81,7 @@ def part_of(frame: Frame, target: str | None, where: str) -> Part:
     """
     columns = list(frame.columns)
     if target is None:
-        shown = ", ".join(columns[:15]) + (", ..." if len(columns) > 15 else "")
+        shown = ", ".join(columns if len(columns) <= 15 else [*columns[:10], "...", *columns[-3:]])
         raise ArgumentError("target", f"the column of classes in {where}, one of: {shown}", "nothing")
     if target not in columns:
         raise UnknownName("column", target, columns)
@@ -129,13 +131,13 @@ def identifiers(frame: Frame) -> dict[str, str]:
     return found
 
 
-def copies(frame: Frame, labels: np.ndarray) -> list[str]:
-    """Columns that say the class in other words: one value a class, and a value of its own for each class.
+def giveaways(frame: Frame, labels: np.ndarray) -> list[str]:
+    """Columns of few values each of which goes with one class only: the class in other words, or what was made from it.
 
     Example:
         >>> import pandas as pd
         >>> frame = pd.DataFrame({"paid": ["no", "yes"] * 20, "age": range(40)})
-        >>> copies(frame, np.array([1, 0] * 20))
+        >>> giveaways(frame, np.array([1, 0] * 20))
         ['paid']
     """
     import pandas as pd
@@ -143,17 +145,17 @@ def copies(frame: Frame, labels: np.ndarray) -> list[str]:
     if len(frame) < RUNNING_ROWS:
         return []
     codes, classes = pd.factorize(labels)
+    few = max(len(classes), min(MOST_GIVEAWAYS, len(frame) // 10))
     found = []
     for name in frame.columns:
         column = frame[name]
         try:
-            if column.iloc[:1000].nunique() > len(classes):  # all that most columns need
+            if column.iloc[:1000].nunique(dropna=False) > few:  # all that most columns need
                 continue
-            values, distinct = pd.factorize(column)
+            values, distinct = pd.factorize(column, use_na_sentinel=False)
         except TypeError:  # lists and the like, which are refused elsewhere
             continue
-        pairs = np.unique(values * len(classes) + codes)
-        if len(distinct) == len(classes) == len(pairs) and bool((values >= 0).all()):
+        if len(distinct) <= few and len(np.unique(values * len(classes) + codes)) == len(distinct):
             found.append(name)
     return found
 

@@ -30,8 +30,8 @@ def gca(
         q: in [0, 1); 0 is the logarithm. Larger values forgive rows that are badly wrong and learn more slowly.
         kappa: power of the margins, to be chosen by validation among -1/4 (larger margins for rarer classes, LDAM's rule), 0
             (none: `inverse-frequency` where q = 0) and 1/3.
-        weight: "rho_over_prior" is consistent for balanced accuracy whatever the margins; "inverse_prior" (`1 / pi_c`) only
-            where they are equal.
+        weight: with q = 0, "rho_over_prior" is consistent for balanced accuracy whatever the margins, "inverse_prior"
+            (`1 / pi_c`) only where they are equal.
 
     Reference:
         Cortes, Mohri, Zhong: Improved balanced classification with theoretically grounded loss functions, NeurIPS 2025.

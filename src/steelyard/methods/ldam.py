@@ -63,4 +63,4 @@ def cosine_model(task: TaskView) -> nn.Module:
         )
     if isinstance(found[1], NormedLinear):
         return model
-    return with_head(model, NormedLinear(int(found[1].in_features), task.num_classes))
+    return with_head(model, NormedLinear(found[1].in_features, task.num_classes))

@@ -5,8 +5,8 @@ With `a = scale * z + shift - margin * onehot(y)` and `t = (1 - smoothing) * one
     affine_nll(z, y)_i = logsumexp_j(a_ij) - sum_j t_ij a_ij
 
 Written with plain tensor functions this reads and writes the `[N, C]` matrix several times more than
-`F.cross_entropy` does. On the CPU large matrices therefore go through `FusedNll`, which works on blocks of rows that
-stay in the cache and writes nothing but the softmax; everything else takes `plain_nll`, which is also its reference.
+`F.cross_entropy` does. On the CPU large matrices therefore go through `FusedNll`, which makes and keeps nothing of
+that size but the softmax; everything else takes `plain_nll`, which is also its reference.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd import Function, forward_ad
 
-FUSE_FROM = 1 << 17
+FUSE_FROM = 1 << 20
 """Matrices with at least this many entries are fused: below, the fixed cost of a step counts for more than memory."""
 
-BLOCK = 1 << 20
-"""Entries of a block, for each thread: few enough to stay in the cache, many enough that the loop over blocks costs nothing."""
+STEEP = 16.0
+"""Scales above this make enough subnormal exponentials, of ordinary logits, to be worth removing them."""
 
 Scale: TypeAlias = "Tensor | float | None"
 
@@ -99,7 +99,8 @@ def fused_nll(
     smoothing: Tensor | None = None,
 ) -> Tensor:
     """`affine_nll` through the fused kernel; differentiable in the logits only, backwards, to any order. `[N]`."""
-    values: Tensor = FusedNll.apply(logits, target, scale, shift, margin, smoothing)[0]
+    outputs = FusedNll.apply(logits, target, scale, shift, margin, smoothing)  # type: ignore[no-untyped-call]
+    values: Tensor = outputs[0]
     return values
 
 
@@ -135,31 +136,26 @@ class FusedNll(Function):
         margin: Tensor | None,
         smoothing: Tensor | None,
     ) -> tuple[Tensor, Tensor]:
-        """Values and softmax; nothing of size `[N, C]` is written but the softmax, block by block and in its own place."""
-        rows, classes = logits.shape
-        size = max(1, BLOCK * torch.get_num_threads() // classes)
+        """Values and softmax; the changed logits are written where the softmax then takes their place."""
         column = target[:, None]
-        p = torch.empty_like(logits, memory_format=torch.contiguous_format)
-        mean = None if smoothing is None else logits.new_empty(rows)
-        changed = any(constant is not None for constant in (scale, shift, margin))
-        for start in range(0, rows, size):
-            part = slice(start, min(start + size, rows))
-            scores = _write_scores(p[part], logits, column, part, scale, shift, margin) if changed else logits[part]
-            if mean is not None:
-                torch.mean(scores, 1, out=mean[part])
-            if scale is not None:
-                _flush(scores)
-            torch.softmax(scores, 1, out=p[part])
-        true = p.gather(1, column).squeeze(1)
-        values = -true.log()
-        # A probability that is no normal number has lost its logarithm: those few rows take the plain way.
-        lost = (true < torch.finfo(true.dtype).tiny).nonzero().squeeze(1)
-        if lost.numel():
-            own_scale = scale[lost] if isinstance(scale, Tensor) else scale
-            own_margin = None if margin is None else margin[lost]
-            values[lost] = plain_nll(logits[lost], target[lost], own_scale, shift, own_margin)
+        scores = _write_scores(logits, column, scale, shift, margin)
+        true = scores.gather(1, column).squeeze(1)
+        mean = None if smoothing is None else scores.mean(1)
+        top = _raise_the_lowest(scores) if scale is not None and _is_steep(scale) else None
+        p = torch.softmax(scores, 1) if scores is logits else torch.softmax(scores, 1, out=scores)
+        if top is None:
+            probability = p.gather(1, column).squeeze(1)
+            values = -probability.log()
+            # A probability that is no normal number has lost its logarithm: those few rows take the plain way.
+            lost = (probability < torch.finfo(p.dtype).tiny).nonzero().squeeze(1)
+            if lost.numel():
+                few = scale[lost] if isinstance(scale, Tensor) else scale
+                values[lost] = plain_nll(logits[lost], target[lost], few, shift, None if margin is None else margin[lost])
+        else:
+            # The highest probability is 1 / sum_j exp(a_j - top).
+            values = top - true - p.amax(1).log_()
         if smoothing is not None and mean is not None:
-            values += smoothing * (_true_scores(logits, column, scale, shift, margin) - mean)
+            values += smoothing * (true - mean)
         return values, p
 
     @staticmethod
@@ -199,55 +195,42 @@ class FusedNll(Function):
         return torch.vmap(one, in_dims=in_dims)(*args), (0, 0)
 
 
-def _write_scores(
-    scores: Tensor,
-    logits: Tensor,
-    column: Tensor,
-    part: slice,
-    scale: Scale,
-    shift: Tensor | None,
-    margin: Tensor | None,
-) -> Tensor:
-    """The changed logits of a block, written to `scores`."""
+def _write_scores(logits: Tensor, column: Tensor, scale: Scale, shift: Tensor | None, margin: Tensor | None) -> Tensor:
+    """The changed logits in a new contiguous matrix; the logits themselves where nothing changes them."""
+    if scale is None and shift is None and margin is None:
+        return logits
+    scores = torch.empty_like(logits, memory_format=torch.contiguous_format)
     if scale is not None:
-        torch.mul(logits[part], scale[part, None] if isinstance(scale, Tensor) else scale, out=scores)
+        torch.mul(logits, _column(scale), out=scores)
         if shift is not None:
             scores.add_(shift)
     elif shift is not None:
-        torch.add(logits[part], shift, out=scores)
+        torch.add(logits, shift, out=scores)
     else:
-        scores.copy_(logits[part])
-    if margin is not None:
-        scores.scatter_add_(1, column[part], -margin[part, None])
-    return scores
+        scores.copy_(logits)
+    return scores if margin is None else scores.scatter_add_(1, column, -margin[:, None])
 
 
-def _true_scores(logits: Tensor, column: Tensor, scale: Scale, shift: Tensor | None, margin: Tensor | None) -> Tensor:
-    """The changed logit of each row's true class `[N]`."""
-    true = logits.gather(1, column).squeeze(1)
-    if scale is not None:
-        true = true * scale
-    if shift is not None:
-        true = true + shift[column.squeeze(1)]
-    return true if margin is None else true - margin
+def _is_steep(scale: Tensor | float) -> bool:
+    return bool((scale > STEEP).any()) if isinstance(scale, Tensor) else scale > STEEP
 
 
-def _flush(scores: Tensor) -> None:
-    """Take the top from scaled scores and drop those whose exponential would be subnormal.
+def _raise_the_lowest(scores: Tensor) -> Tensor:
+    """Raise scores whose probability would be subnormal to the least that is not, in place; returns the tops `[N]`.
 
     A large scale (LDAM's 30) makes many of them, and the processor is an order of magnitude slower on subnormal numbers.
-    What is dropped is a probability below the smallest normal number of the dtype: 1.2e-38 in float32.
+    No probability changes by more than the smallest normal number of the dtype: 1.2e-38 in float32.
     """
-    scores.sub_(scores.amax(1, keepdim=True))
-    F.threshold(scores, math.log(torch.finfo(scores.dtype).tiny), -math.inf, inplace=True)
+    top = scores.amax(1)
+    reach = -math.log(torch.finfo(scores.dtype).tiny * scores.shape[1])
+    torch.maximum(scores, (top - reach)[:, None], out=scores)
+    return top
 
 
 def _times_residual(grad: Tensor, p: Tensor, target: Tensor, smoothing: Tensor | None) -> Tensor:
-    """`grad_i * (p_ij - t_ij)`, `[N, C]`, in one pass over p and a touch of the true classes."""
-    if smoothing is None:
-        result, spike = p * grad[:, None], grad
-    else:
+    """`grad_i * (p_ij - t_ij)`, `[N, C]`: few passes over p and a touch of the true classes."""
+    result, spike = p * grad[:, None], grad
+    if smoothing is not None:
         floor = grad * smoothing
-        result = torch.addcmul(-floor[:, None] / p.shape[1], p, grad[:, None])
-        spike = grad - floor
+        result, spike = result.sub_(floor[:, None] / p.shape[1]), grad - floor
     return result.scatter_add_(1, target[:, None], -spike[:, None])

@@ -25,7 +25,7 @@ from steelyard.data.read import read_path, with_split
 from steelyard.data.resident import ResidentSource
 from steelyard.data.scale import is_resident
 from steelyard.data.streamed import ArrayRows, StreamedSource
-from steelyard.data.tabular import copies, drop_columns, identifiers
+from steelyard.data.tabular import drop_columns, giveaways, identifiers
 from steelyard.problems._arrange import Arranged, arrange
 from steelyard.problems._catalogue import names
 from steelyard.problems._settings import ProblemSettings
@@ -194,9 +194,9 @@ def _frame(inputs: Any) -> Any:
 def _tables(raw: Raw, arranged: Arranged, settings: ProblemSettings) -> TableTask:
     frames = {split: raw.parts[part].inputs.iloc[arranged.rows[split].numpy()] for split, part in arranged.part.items()}
     notes = [
-        f"column '{name}' says the class in other words, so every method will look perfect: leave it out with --drop {name} "
+        f"column '{name}' tells the class exactly, so every method will look perfect: leave it out with --drop {name} "
         "unless it is known before the class is"
-        for name in copies(frames["train"], arranged.target["train"].numpy())
+        for name in giveaways(frames["train"], arranged.target["train"].numpy())
     ]
     return TableTask.of(
         raw.name,

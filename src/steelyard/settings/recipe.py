@@ -8,6 +8,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from torch import nn
+
 from steelyard.core.errors import ArgumentError, SteelyardError
 from steelyard.core.stage import Steps
 from steelyard.core.task import TaskView
@@ -73,8 +75,9 @@ def resolve_method(method: str | Callable[..., Steps]) -> Recipe:
     if isinstance(method, str):
         parts = [part for piece in split_outside(method, "+") for part in _terms(piece, method)]
         return _read_term(parts[0]) if len(parts) == 1 else combine([_read_term(part) for part in parts])
-    if not callable(method):
-        raise ArgumentError("method", "a method's name or a generator function of a task", repr(method))
+    if isinstance(method, nn.Module) or not callable(method):
+        expected = "a method's name ('la', 'loss=focal'), or a generator function of a task that yields stages"
+        raise ArgumentError("method", expected, f"a {type(method).__name__}")
     return _from_callable(method)
 
 

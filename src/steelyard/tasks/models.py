@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import functools
 import inspect
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -37,6 +38,35 @@ class Builder:
         return model
 
 
+@dataclass(frozen=True)
+class _Named:
+    """Makes a model that `steelyard.nets.build` knows; an object, as closures cannot be sent to other processes."""
+
+    name: str
+    num_classes: int
+    input_shape: tuple[int, ...]
+    cardinalities: tuple[int, ...]
+    settings: dict[str, Any]
+
+    def __call__(self) -> nn.Module:
+        from steelyard import nets
+
+        sizes: dict[str, Any] = {
+            "num_classes": self.num_classes,
+            "input_shape": self.input_shape,
+            "cardinalities": self.cardinalities,
+        }
+        try:
+            return nets.build(self.name, **sizes, **self.settings)
+        except SteelyardError:
+            raise
+        except (TypeError, ValueError) as error:
+            if not self.settings:
+                raise
+            shown = ", ".join(f"{key}={value!r}" for key, value in self.settings.items())
+            raise ArgumentError("model", f"'{self.name}' with settings that it can take", f"{shown} ({error})") from error
+
+
 def builder(
     model: Model,
     *,
@@ -64,28 +94,12 @@ def builder(
         Linear(in_features=4, out_features=3, bias=True)
     """
     if isinstance(model, str):
-        chosen, extra = model, dict(settings or {})
-
-        def build() -> nn.Module:
-            from steelyard import nets
-
-            try:
-                return nets.build(
-                    chosen, num_classes=num_classes, input_shape=input_shape, cardinalities=cardinalities, **extra
-                )
-            except SteelyardError:
-                raise
-            except (TypeError, ValueError) as error:
-                if not extra:
-                    raise
-                shown = ", ".join(f"{key}={value!r}" for key, value in extra.items())
-                raise ArgumentError("model", f"'{chosen}' with settings that it can take", f"{shown} ({error})") from error
-
-        return Builder(chosen, build)
+        make = _Named(model, num_classes, tuple(input_shape), tuple(cardinalities), dict(settings or {}))
+        return Builder(model, make)
     if settings:
         raise ArgumentError("model_settings", "empty, as the model is not given by name", dict(settings))
     if isinstance(model, nn.Module):
-        return Builder(type(model).__name__, lambda: copy.deepcopy(model))
+        return Builder(type(model).__name__, functools.partial(copy.deepcopy, model))
     if not callable(model):
         raise ArgumentError("model", "a name, a torch.nn.Module, or a function that makes one", type(model).__name__)
     return Builder(getattr(model, "__name__", type(model).__name__), _call(model, num_classes))
@@ -95,15 +109,15 @@ def _call(factory: Callable[..., nn.Module], num_classes: int) -> Callable[[], n
     try:
         parameters = inspect.signature(factory).parameters.values()
     except (TypeError, ValueError):  # some built-in callables have no signature
-        return lambda: factory(num_classes)
+        return functools.partial(factory, num_classes)
     if any(p.name == "num_classes" and p.kind is not p.POSITIONAL_ONLY for p in parameters):
-        return lambda: factory(num_classes=num_classes)
+        return functools.partial(factory, num_classes=num_classes)
     variadic = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
     needed = [p for p in parameters if p.default is p.empty and p.kind not in variadic]
     if not needed:
         return factory
     if len(needed) == 1 and needed[0].kind is not inspect.Parameter.KEYWORD_ONLY:
-        return lambda: factory(num_classes)
+        return functools.partial(factory, num_classes)
     raise ArgumentError(
         "model",
         "a function without arguments, or with one (the number of classes)",

@@ -63,9 +63,22 @@ def test_equal_means_share_a_rank_and_undefined_ones_have_none() -> None:
 def test_missing_runs_are_named_and_do_not_spoil_the_pairs() -> None:
     board = leaderboard(records({"ce": (0.6, 0.62, 0.61), "la": (0.7, 0.72)}), seeds=(0, 1, 2))
     assert "la has no finished run with seed 2" in board["notes"]
+    assert any("means over different seeds" in note for note in board["notes"])
     versus = next(row for row in board["rows"] if row["method"] == "la")["versus_ce"]["balanced_accuracy"]
     assert versus["n"] == 2
     assert versus["difference"] == pytest.approx(0.1)
+
+
+def test_what_seeds_do_not_cover_is_said() -> None:
+    assert any("not what other test rows would give" in note for note in leaderboard(records(VALUES))["notes"])
+
+
+def test_runs_of_several_machines_are_named() -> None:
+    alike = [record | {"device": "cpu", "threads": 1, "versions": {"torch": "2.9"}} for record in records(VALUES)]
+    assert not any("different" in note for note in leaderboard(alike)["notes"])
+    for name, change in {"devices (cpu, cuda:0)": {"device": "cuda:0"}, "threads (1, 4)": {"threads": 4}}.items():
+        notes = leaderboard([*alike[:-1], alike[-1] | change])["notes"]
+        assert [note for note in notes if name in note]
 
 
 def test_without_the_reference_nothing_is_claimed_about_it() -> None:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from safetensors.numpy import load_file
 
 from steelyard.bench.execute import Order, execute, typical_step
@@ -28,7 +29,7 @@ def order(folder: Path, method: str = "la", **changes: object) -> Order:
 
 
 def test_a_run_writes_all_that_the_report_needs(tmp_path: Path) -> None:
-    record = execute(order(tmp_path))
+    record = execute(order(tmp_path, device="auto" if not torch.cuda.is_available() else "cpu"))
     saved = json.loads((tmp_path / "result.json").read_text())
     assert saved["metrics"]["balanced_accuracy"] == record["metrics"]["balanced_accuracy"]
     assert len((tmp_path / "log.jsonl").read_text().splitlines()) == 2
@@ -43,6 +44,8 @@ def test_a_run_writes_all_that_the_report_needs(tmp_path: Path) -> None:
     assert all(np.isfinite(value).all() for value in load_file(tmp_path / "model.safetensors").values())
     assert saved["selected_epoch"] in (1, 2)
     assert saved["versions"]["torch"]
+    assert saved["device"] == "cpu"  # and not "auto"
+    assert saved["threads"] >= 1
     assert not (tmp_path / "progress.json").exists()
 
 
@@ -73,4 +76,7 @@ def test_a_disturbed_epoch_does_not_change_the_typical_step() -> None:
     assert typical_step(disturbed) == pytest.approx(0.1)
     second = [{"stage": 1, "step": 10, "seconds": 7.0}, {"stage": 1, "step": 20, "seconds": 9.0}]
     assert typical_step([*lines, *second]) == pytest.approx(0.1)
+    slow_start = [line | {"seconds": line["seconds"] + 9.0} for line in lines[:2]]
+    assert typical_step(slow_start) == pytest.approx(0.1)
+    assert typical_step(slow_start[:1]) == pytest.approx(1.0)
     assert typical_step([]) is None

@@ -1,5 +1,10 @@
 from __future__ import annotations
 
+import importlib
+import shutil
+import sys
+from pathlib import Path
+
 import pytest
 
 from steelyard.bench.plan import Comparison, git_commit, versions
@@ -38,6 +43,21 @@ def test_what_changes_the_numbers_changes_the_identity(change: dict[str, object]
 def test_more_methods_or_seeds_leave_the_others_as_they_are() -> None:
     more = plan(methods=("ce", "la", "focal"), seeds=(0, 1, 2, 3))
     assert {run.id for run in plan().runs()} < {run.id for run in more.runs()}
+
+
+def test_an_edited_method_of_one_s_own_is_another_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else the command would find it finished and show the numbers from before the edit."""
+    monkeypatch.syspath_prepend(tmp_path)
+
+    def ids(body: str) -> set[str]:
+        (tmp_path / "own_trick.py").write_text(f"from steelyard import Stage\ndef mine(task):\n    {body}\n")
+        sys.modules.pop("own_trick", None)
+        importlib.invalidate_caches()
+        shutil.rmtree(tmp_path / "__pycache__", ignore_errors=True)
+        return {run.id for run in plan(methods=("own_trick:mine",)).runs()}
+
+    assert ids("yield Stage()") == ids("yield Stage()  # as it was")
+    assert ids("yield Stage()").isdisjoint(ids("yield Stage(epochs=1)"))
 
 
 @pytest.mark.parametrize("change", [{"methods": ()}, {"seeds": ()}, {"methods": ("ce", "ce")}, {"seeds": (1, 1)}])

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import importlib
 import os
 import signal
 import subprocess
@@ -59,6 +60,21 @@ def test_workers_use_the_threads_they_are_given_and_idle_is_called() -> None:
 
 def test_no_jobs_no_workers() -> None:
     assert list(run_jobs(work, [], workers=2, threads=1, idle=nothing)) == []
+
+
+@pytest.mark.multiprocess
+def test_a_ctrl_c_while_a_worker_still_imports_is_not_its_business(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is sent to the whole process group; a worker would print a traceback."""
+    (tmp_path / "interrupted_import.py").write_text(
+        "import multiprocessing, os, signal\n\n"
+        "if multiprocessing.parent_process() is not None:\n    os.kill(os.getpid(), signal.SIGINT)\n\n\n"
+        "def double(job):\n    return 2 * job\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    double = importlib.import_module("interrupted_import").double
+    (outcome,) = run_jobs(double, [4], workers=1, threads=1, idle=nothing)
+    assert outcome.value == 8
+    assert signal.SIGINT not in signal.pthread_sigmask(signal.SIG_BLOCK, [])
 
 
 SCRIPT = """

@@ -17,6 +17,7 @@ from torch import nn
 from steelyard.core.checkpoint import DamagedCheckpointWarning
 from steelyard.core.errors import ArgumentError, CheckpointError, DataError, TrainingError
 from steelyard.core.fit import fit
+from steelyard.core.loss import Loss
 from steelyard.core.objective import Objective
 from steelyard.core.regime import Regime
 from steelyard.core.roles import Observes
@@ -251,10 +252,91 @@ def test_early_stopping_stops_and_the_best_epoch_is_kept() -> None:
 
 
 def test_without_a_validation_split_the_last_epoch_is_all_there_is() -> None:
-    fitted = fit(Blobs(valid=False), ce, REGIME.replace(select="best_valid"))
+    fitted = fit(Blobs(valid=False), ce, REGIME)
     assert fitted.selected_epoch is None
     with pytest.raises(ArgumentError, match="no validation split"):
         fitted.use("best_valid")
+
+
+@pytest.mark.parametrize("change", [{"patience": 2}, {"select": "best_valid"}])
+def test_what_needs_a_validation_split_is_not_ignored_without_one(change: dict[str, object]) -> None:
+    with pytest.raises(ArgumentError, match="no validation split"):
+        fit(Blobs(valid=False), ce, REGIME.replace(**change))
+
+
+def test_a_listener_without_a_role_is_refused() -> None:
+    class Silent:
+        def assess(self, report: object) -> None:
+            """Would never be called."""
+
+    with pytest.raises(ArgumentError, match="a Silent, which would never be called"):
+        fit(Blobs(), ce, REGIME, listeners=[Silent()])
+    with pytest.raises(ArgumentError, match="one Bomb"):
+        fit(Blobs(), ce, REGIME, listeners=Bomb(1))  # type: ignore[arg-type]
+
+
+def test_a_folder_that_cannot_be_written_is_found_out_before_training(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(CheckpointError, match="file"):
+        fit(Blobs(), ce, REGIME, folder=tmp_path / "file", listeners=[Bomb(1)])
+
+
+def test_when_both_checkpoints_are_damaged_new_ones_are_kept(tmp_path: Path) -> None:
+    """They are of earlier steps than the damaged ones, and must not be the first to go."""
+    whole = fit(Blobs(), ce, REGIME)
+    interrupted(Blobs(), ce, REGIME, tmp_path, 20)
+    for path in tmp_path.glob("step-*.pt"):
+        path.write_bytes(path.read_bytes()[:-9])
+    with pytest.warns(DamagedCheckpointWarning):
+        interrupted(Blobs(), ce, REGIME, tmp_path, 8)
+    assert sorted(path.name for path in tmp_path.glob("*.pt")) == ["step-000000006.pt", "step-000000007.pt"]
+    assert same_weights(whole.model, fit(Blobs(), ce, REGIME, folder=tmp_path).model)
+
+
+def test_what_a_loss_has_learnt_in_a_stage_is_there_when_a_later_one_uses_it(tmp_path: Path) -> None:
+    class Scaled(Loss):
+        def __init__(self) -> None:
+            super().__init__()
+            self.scale = nn.Parameter(torch.ones(()))
+
+        def rows(self, logits: torch.Tensor, target: torch.Tensor, **_: object) -> torch.Tensor:
+            return F.cross_entropy(self.scale * logits, target, reduction="none") + 0.1 * self.scale**2
+
+    def method(task: TaskView) -> Steps:
+        objective = Objective(Scaled())
+        yield Stage(objective)
+        yield Stage(objective, epochs=1)
+
+    whole = fit(Blobs(), method, REGIME)
+    interrupted(Blobs(), method, REGIME, tmp_path, 4 * 6 + 1)
+    resumed = fit(Blobs(), method, REGIME, folder=tmp_path)
+    assert same_weights(whole.model, resumed.model)
+
+
+def test_a_stage_of_no_epochs_leaves_the_model_alone(tmp_path: Path) -> None:
+    def method(task: TaskView) -> Steps:
+        yield Stage()
+        yield Stage(epochs=0)
+
+    fitted = fit(Blobs(), method, REGIME, folder=tmp_path)
+    assert same_weights(fitted.model, fit(Blobs(), ce, REGIME).model)
+    assert fitted.selected_epoch is None
+
+
+def test_nothing_to_train_and_no_logits_are_one_sentence() -> None:
+    with pytest.raises(ArgumentError, match="parameters to train"):
+        fit(Blobs(build=lambda: nn.Linear(4, 3).requires_grad_(False)), ce, REGIME)
+
+    class Pair(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.inner = nn.Linear(4, 3)
+
+        def forward(self, inputs: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+            return self.inner(inputs), inputs
+
+    with pytest.raises(DataError, match="found tuple"):
+        fit(Blobs(build=Pair), ce, REGIME)
 
 
 def test_a_loss_that_explodes_is_one_sentence() -> None:

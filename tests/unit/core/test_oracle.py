@@ -59,6 +59,23 @@ def test_a_mixed_row_is_two_rows_of_one_input() -> None:
     assert torch.equal(evaluation.rows.features[:5], evaluation.rows.features[5:])
 
 
+def test_a_row_with_share_zero_is_as_if_it_were_not_there() -> None:
+    """Ignored points of a cloud, padded rows."""
+    model = nn.Linear(4, 3)
+    inputs, target = torch.randn(6, 4), torch.tensor([0, 1, 2, 0, 1, 2])
+    oracle = oracle_of(model)
+    share = torch.tensor([1.0, 1, 1, 1, 0, 0])
+    gradients = []
+    for batch in (
+        Batch(inputs, target, torch.arange(6), share=share),
+        Batch(inputs[:4], target[:4], torch.arange(4)),
+    ):
+        model.zero_grad()
+        oracle(batch).loss.backward()
+        gradients.append(model.weight.grad.clone())
+    torch.testing.assert_close(*gradients)
+
+
 def test_at_and_probe_leave_the_model_as_it_is() -> None:
     model = network().train()
     before = copy.deepcopy(model.state_dict())

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import torch
 import torch.nn.functional as F
-from tiny import Blobs, Held, ce, network, same_weights
+from tiny import Blobs, Held, ce, network, same_weights, two_stages
 
 from steelyard.core.average import WeightAverage
 from steelyard.core.errors import ArgumentError, DataError, SteelyardError, UnknownName
@@ -169,6 +169,23 @@ def test_loggers_hear_every_epoch() -> None:
     assert kept.lines[-1][1]["train_loss"] == fitted.history[-1]["train_loss"]
 
 
+def test_the_axis_of_a_logger_goes_on_through_the_stages_and_a_resume(tmp_path: Path) -> None:
+    whole, resumed = Kept(), Kept()
+    fit(Blobs(), two_stages, REGIME, listeners=[Recorder(whole)])
+    steps = [step for step, _ in whole.lines]
+    assert steps == [3, 6, 9, 12]
+
+    class Stop(Assesses):
+        def assess(self, report: Report) -> None:
+            if report.steps == 9:
+                raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        fit(Blobs(), two_stages, REGIME, listeners=[Recorder(resumed), Stop()], folder=tmp_path)
+    fit(Blobs(), two_stages, REGIME, listeners=[Recorder(resumed)], folder=tmp_path)
+    assert [step for step, _ in resumed.lines] == [3, 6, 9, 9, 12]
+
+
 def test_fabric_s_csv_logger_writes_a_file(tmp_path: Path) -> None:
     pytest.importorskip("lightning", reason="Lightning Fabric's loggers are an extra: pip install 'steelyard[loggers]'")
     (recorder,) = open_loggers(["csv"], tmp_path, {"lr": 0.1})
@@ -181,6 +198,8 @@ def test_fabric_s_csv_logger_writes_a_file(tmp_path: Path) -> None:
 def test_unknown_and_missing_loggers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(UnknownName, match="did you mean 'wandb'"):
         open_loggers(["wandbb"], tmp_path, {})
+    with pytest.raises(ArgumentError, match=r"such as \['csv'\]"):
+        open_loggers("csv", tmp_path, {})
 
     def missing(folder: Path) -> Any:
         raise ModuleNotFoundError("no", name="wandb")

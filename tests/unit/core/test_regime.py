@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+import json
 import math
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given
@@ -92,3 +94,13 @@ def test_clipping_keeps_the_direction() -> None:
 
 def test_settings_are_json_values() -> None:
     assert Regime().settings()["milestones"] == [0.8, 0.9]
+
+
+def test_numbers_of_any_type_are_taken_and_others_named() -> None:
+    odd = Regime(epochs=np.int64(3), batch_size=np.int32(8), lr=np.float32(0.5), milestones=[np.float64(0.5)], clip_norm=1)
+    assert json.dumps(odd.settings()) == json.dumps(
+        Regime(epochs=3, batch_size=8, lr=0.5, milestones=(0.5,), clip_norm=1.0).settings()
+    )
+    for name, value in {"epochs": 2.5, "batch_size": "8", "lr": "0.1", "patience": 1.5, "milestones": 0.5, "lr ": None}.items():
+        with pytest.raises(ArgumentError, match=f"regime.{name.strip()}"):
+            Regime(**{name.strip(): value})  # type: ignore[arg-type]

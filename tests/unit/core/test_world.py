@@ -1,18 +1,34 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
-from tiny import Blobs, ce, same_weights
+from tiny import Blobs, ce, numbers, same_weights
 from torch import nn
 
+import steelyard.core.train as loop
 from steelyard.core.errors import ArgumentError, TrainingError
 from steelyard.core.fit import fit
 from steelyard.core.regime import Regime
+from steelyard.core.roles import Observes
+from steelyard.core.rows import Evidence
 from steelyard.core.world import World, launch, local_device
 
 REGIME = Regime(epochs=3, batch_size=16, lr=0.05)
+
+
+class Bomb(Observes):
+    """Ends training after a number of steps."""
+
+    def __init__(self, steps: int) -> None:
+        self.left = steps
+
+    def observe(self, evidence: Evidence) -> None:
+        self.left -= 1
+        if self.left == 0:
+            raise KeyboardInterrupt
 
 
 def plain_network() -> nn.Module:
@@ -53,6 +69,36 @@ def test_two_processes_make_the_steps_of_one(tmp_path: Path) -> None:
         torch.testing.assert_close(together[name], value, rtol=1e-4, atol=1e-5)
     again = launch(train, 2, str(tmp_path))
     assert all(torch.equal(again[name], value) for name, value in together.items())
+
+
+def train_with_statistics(folder: str | None, steps: int) -> tuple[dict[str, torch.Tensor], list[dict[str, Any]]] | None:
+    """With BatchNorm; ended after some steps where there are any."""
+    listeners = [Bomb(steps)] if steps else []
+    loop.AGREE_EVERY = 1
+    try:
+        fitted = fit(
+            Blobs(counts=(62, 25, 9)),
+            ce,
+            REGIME.replace(ema=0.9),
+            device="cpu",
+            folder=folder,
+            listeners=listeners,
+            checkpoint_seconds=0.0,
+        )
+    except KeyboardInterrupt:
+        return None
+    return dict(fitted.model.state_dict()), numbers(fitted.history)
+
+
+@pytest.mark.multiprocess
+def test_two_processes_resume_in_the_middle_of_an_epoch_with_the_same_bits(tmp_path: Path) -> None:
+    """Each process has its own BatchNorm statistics until the epoch ends."""
+    whole = launch(train_with_statistics, 2, None, 0)
+    assert launch(train_with_statistics, 2, str(tmp_path), 9) is None
+    assert list(tmp_path.glob("step-*8.pt"))
+    weights, lines = launch(train_with_statistics, 2, str(tmp_path), 0)
+    assert lines == whole[1]
+    assert all(torch.equal(weights[name], value) for name, value in whole[0].items())
 
 
 @pytest.mark.multiprocess

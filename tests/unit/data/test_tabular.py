@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from steelyard.core.errors import ArgumentError, DataError, UnknownName
-from steelyard.data.tabular import copies, drop_columns, identifiers, part_of, read_table, tidy
+from steelyard.data.tabular import drop_columns, giveaways, identifiers, part_of, read_table, tidy
 
 
 @pytest.mark.parametrize("separator", [",", ";", "\t"])
@@ -147,7 +147,7 @@ def test_tables_without_rows_and_with_too_long_ones(tmp_path: Path, text: str, m
         read_table(written(tmp_path, text))
 
 
-def test_copies_of_the_target_are_found() -> None:
+def test_columns_that_tell_the_class_are_found() -> None:
     labels = np.array([0, 1, 2, 1] * 10)
     frame = pd.DataFrame(
         {
@@ -156,8 +156,12 @@ def test_copies_of_the_target_are_found() -> None:
             "missing": np.where(labels == 0, np.nan, labels),
             "coarser": labels > 0,
             "finer": labels + 3 * (np.arange(40) // 4 % 2),
+            "number": range(40),
             "lists": [[1]] * 40,
         }
     )
-    assert copies(frame, labels) == ["other words", "other numbers"]
-    assert copies(frame.iloc[:10], labels[:10]) == []  # too few rows to say so
+    assert giveaways(frame, labels) == ["other words", "other numbers", "missing"]
+    assert "finer" in giveaways(pd.concat([frame] * 2), np.tile(labels, 2))  # six values: enough rows to say so now
+    assert giveaways(frame.iloc[:10], labels[:10]) == []  # too few rows for anything
+    nearly = np.where(np.arange(40) == 8, 1, labels)
+    assert giveaways(frame, nearly) == []

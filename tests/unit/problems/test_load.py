@@ -169,9 +169,9 @@ def test_a_target_that_is_not_needed_is_noted() -> None:
     assert "the target 'label' was not looked for, as these data come with their labels" in notes
 
 
-def test_columns_that_say_the_class_are_noted() -> None:
+def test_columns_that_tell_the_class_are_noted() -> None:
     notes = load(frame(copy=np.where(y == 0, "n", "p")), target="y").describe()["notes"]
-    assert [note for note in notes if "column 'copy' says the class in other words" in note]
+    assert [note for note in notes if "column 'copy' tells the class exactly" in note]
 
 
 def test_identifiers_are_left_out_with_a_note_and_columns_can_be_dropped() -> None:
