@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 CONTROLS = ("ce", "drw", "la", "balanced-softmax", "mixup-bs", "posthoc-la")
 DEFAULT_METHODS = (*CONTROLS, "focal", "ldam-drw")
 PROFILES = ("exp", "step", "linear", "pareto")
+MOST_SEEDS = 10_000
 METRICS = ("balanced_accuracy", "accuracy", "macro_f1", "g_mean", "mcc", "worst_recall", "few_recall", "auroc", "auprc")
 
 
@@ -65,7 +66,9 @@ def cli() -> None:
     "--noise-kind", type=click.Choice(["symmetric", "asymmetric", "imbalance"]), default="symmetric", show_default=True,
     help="How labels are replaced.",
 )  # fmt: skip
-@click.option("--seeds", default="3", show_default=True, metavar="N|LIST", help="How many seeds, or which: 3 is 0,1,2.")
+@click.option(
+    "--seeds", default="3", show_default=True, metavar="N|LIST", help="How many seeds, or which: 3 is 0,1,2; 7, is 7."
+)
 @click.option("--regime", default="auto", show_default=True, help="Training recipe by name; auto chooses one for the data.")
 @click.option("--epochs", type=int, help="Epochs, in place of the regime's.")
 @click.option("--batch-size", type=int, help="Rows a step, in place of the regime's.")
@@ -90,7 +93,9 @@ def cli() -> None:
     "--ray", is_flag=False, flag_value="auto", metavar="[ADDRESS]", help="Run on a Ray cluster; `local` starts one here."
 )
 @click.option("--logger", "loggers", multiple=True, metavar="NAME", help="Also log to csv, tensorboard, mlflow or wandb.")
-@click.option("--checkpoint-seconds", type=float, default=10.0, show_default=True, help="Time between checkpoints.")
+@click.option(
+    "--checkpoint-seconds", type=click.FloatRange(min=0), default=10.0, show_default=True, help="Time between checkpoints."
+)
 @click.option("--out", type=click.Path(path_type=Path), help="Folder for everything written.  [default: runs/DATA]")
 @click.option("--report/--no-report", "report", default=True, show_default=True, help="Write report.html.")
 def compare(data: str, **options: Any) -> None:
@@ -167,16 +172,18 @@ def _key_value(text: str) -> tuple[str, str]:
 
 
 def _seeds(text: str) -> tuple[int, ...]:
-    """`3` is 0, 1, 2; `4,7` is 4 and 7."""
+    """`3` is 0, 1, 2; `4,7` is 4 and 7; `4,` is 4 alone."""
     try:
-        numbers = tuple(int(part) for part in text.split(","))
+        numbers = tuple(int(part) for part in text.rstrip().removesuffix(",").split(","))
     except ValueError:
         raise ArgumentError("--seeds", "a number of seeds, or seeds separated by commas", repr(text)) from None
-    if "," not in text:
-        if numbers[0] < 1:
-            raise ArgumentError("--seeds", "at least 1", numbers[0])
-        return tuple(range(numbers[0]))
-    return numbers
+    if "," in text:
+        if not all(0 <= number < 2**63 for number in numbers):
+            raise ArgumentError("--seeds", "seeds from 0 to 2^63 - 1", text)
+        return numbers
+    if not 1 <= numbers[0] <= MOST_SEEDS:
+        raise ArgumentError("--seeds", f"from 1 to {MOST_SEEDS:,}", numbers[0])
+    return tuple(range(numbers[0]))
 
 
 def _plan(data: str, options: dict[str, Any], regime_name: str, regime: Regime) -> Comparison:

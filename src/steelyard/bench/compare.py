@@ -145,12 +145,12 @@ class _Table:
         found = (self.cells[method][seed].get(field or self.field) or {}).get(metric)
         return math.nan if found is None else float(found)
 
-    def paired(self, method: str, other: str, metric: str) -> PairedDifference | None:
-        """Difference over the seeds that both have; None without any."""
+    def paired(self, method: str, other: str, metric: str, comparisons: int = 1) -> PairedDifference | None:
+        """Difference over the seeds that both have, one of so many that are corrected for together; None without any."""
         common = [seed for seed in self.cells[method] if seed in self.cells[other]]
         pairs = [(self.value(method, seed, metric), self.value(other, seed, metric)) for seed in common]
         pairs = [pair for pair in pairs if not math.isnan(sum(pair))]
-        return paired_test([a for a, _ in pairs], [b for _, b in pairs], self.level) if pairs else None
+        return paired_test([a for a, _ in pairs], [b for _, b in pairs], self.level, comparisons) if pairs else None
 
     def names(self, field: str) -> list[str]:
         """Metrics that occur in the records, in the order of the tables."""
@@ -164,7 +164,7 @@ class _Table:
         if self.reference not in self.cells:
             return {}
         for metric in self.names(self.field):
-            tested = {name: self.paired(name, self.reference, metric) for name in others}
+            tested = {name: self.paired(name, self.reference, metric, len(others)) for name in others}
             adjusted = holm({name: result.p for name, result in tested.items() if result is not None})
             for name, result in tested.items():
                 if result is not None:

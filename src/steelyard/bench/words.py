@@ -6,10 +6,9 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from steelyard.metrics.paired import EXACT_PAIRS, RANK_TEST_PAIRS, smallest_p
+from steelyard.metrics.paired import EXACT_PAIRS, SIGNIFICANT, smallest_p
 from steelyard.metrics.scores import clipped
 
-SIGNIFICANT = 0.05
 FIELD = {"last": "metrics", "best_valid": "selected_metrics"}
 """Where a record, and a row of the leaderboard, hold the numbers of the epoch that is judged."""
 
@@ -88,17 +87,12 @@ def _on_tests(board: Board) -> list[str]:
     if methods > 1:
         against = f"the {methods} methods compared with {board['reference']}"
         found.append(f"p_holm is corrected for {against}, each metric on its own")
-    if fewest < RANK_TEST_PAIRS:
-        found.append(
-            f"with {fewest} paired seeds a sign or rank test cannot reach p < .05 (the smallest is {smallest_p(fewest):.3g}), "
-            "so p is from paired t tests, which take the differences for normal; 6 seeds allow an exact test, 10 are better"
-        )
-    elif smallest_p(fewest) * methods > SIGNIFICANT and fewest <= EXACT_PAIRS:
+    if smallest_p(fewest) * methods > SIGNIFICANT and fewest <= EXACT_PAIRS:
         needed = math.ceil(math.log2(2 * methods / SIGNIFICANT))
+        corrected = f", {min(1.0, smallest_p(fewest) * methods):.3g} after correction" if methods > 1 else ""
         found.append(
-            f"with {fewest} paired seeds and {methods} methods the exact test's smallest p is {smallest_p(fewest):.3g}, "
-            f"{min(1.0, smallest_p(fewest) * methods):.3g} after correction, so it cannot call any difference significant: "
-            f"see the paired t tests (p_t) and the intervals, or use {needed} seeds"
+            f"with {fewest} paired seeds a sign or rank test cannot reach p < .05 (the smallest is {smallest_p(fewest):.3g}"
+            f"{corrected}), so p is from paired t tests, which take the differences for normal; {needed} seeds allow an exact test"
         )
     return found
 

@@ -11,8 +11,8 @@ import numpy as np
 from steelyard.core.errors import ArgumentError
 from steelyard.metrics.arrays import Floats, as_array, as_decisions
 
-RANK_TEST_PAIRS = 6
-"""Fewest pairs with which a two-sided sign or rank test can get below .05."""
+SIGNIFICANT = 0.05
+"""The level that a test should be able to reach."""
 
 EXACT_PAIRS = 16
 """Most pairs for which all sign patterns are enumerated (65,536)."""
@@ -67,17 +67,19 @@ def t_interval(values: Any, level: float = 0.95) -> tuple[float, float, float]:
     return mean, mean - half, mean + half
 
 
-def paired_test(first: Any, second: Any, level: float = 0.95) -> PairedDifference:
+def paired_test(first: Any, second: Any, level: float = 0.95, comparisons: int = 1) -> PairedDifference:
     """Compare two methods over the same seeds (or the same data sets).
 
-    The interval is the t interval of the differences. The test is the paired t test below six pairs, where no sign or rank
-    test can reach .05 (the smallest p is 2 * 0.5^n); from six on the exact sign-flip permutation test of the mean, which
-    assumes symmetry only; above sixteen the Wilcoxon signed-rank test.
+    The interval is the t interval of the differences. The test is the paired t test where there are too few pairs for a sign
+    or rank test to reach .05 (its smallest p is 2 * 0.5^n, times the number of tests to correct for: below six pairs for one
+    test); from there on the exact sign-flip permutation test of the mean, which assumes symmetry only; above sixteen the
+    Wilcoxon signed-rank test.
 
     Args:
         first: a metric of the first method `[n]`, one value a seed.
         second: of the second `[n]`, in the same order.
         level: confidence, between 0 and 1.
+        comparisons: tests that will be corrected for together, 1 or more. It decides which test is used; p is not corrected.
 
     Raises:
         ArgumentError: the lengths differ, or nothing to compare.
@@ -101,7 +103,7 @@ def paired_test(first: Any, second: Any, level: float = 0.95) -> PairedDifferenc
     from scipy.stats import ttest_rel
 
     p_t = float(ttest_rel(a, b).pvalue)
-    if d.size < RANK_TEST_PAIRS:
+    if smallest_p(d.size) * comparisons > SIGNIFICANT and d.size <= EXACT_PAIRS:
         return PairedDifference(d.size, mean, low, high, p_t, "paired t", p_t)
     if d.size <= EXACT_PAIRS:
         return PairedDifference(d.size, mean, low, high, sign_flip(d), "sign-flip permutation (exact)", p_t)

@@ -122,3 +122,22 @@ def test_the_null_of_the_worst_recall_on_large_splits_agrees_with_simulation() -
     rows = np.array([30_011, 20_023, 211, 17])
     draws = np.random.default_rng(0).binomial(rows, 0.8, (200_000, 4)) / rows
     assert metrics.worst_recall_null(0.8, rows) == pytest.approx(draws.min(1).mean(), abs=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("pairs", "comparisons", "test"),
+    [
+        (5, 1, "paired t"),
+        (6, 1, "sign-flip"),
+        (6, 2, "paired t"),
+        (8, 7, "paired t"),
+        (9, 7, "sign-flip"),
+        (17, 99, "Wilcoxon"),
+    ],
+)
+def test_a_test_that_could_call_nothing_significant_is_not_used(pairs: int, comparisons: int, test: str) -> None:
+    first = np.linspace(0.7, 0.8, pairs)
+    result = metrics.paired_test(first, np.linspace(0.5, 0.55, pairs), comparisons=comparisons)
+    assert result.test.startswith(test)
+    if test == "sign-flip":
+        assert result.p * comparisons <= 0.05
