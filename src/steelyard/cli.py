@@ -67,7 +67,7 @@ def cli() -> None:
     help="How labels are replaced.",
 )  # fmt: skip
 @click.option(
-    "--seeds", default="3", show_default=True, metavar="N|LIST", help="How many seeds, or which: 3 is 0,1,2; 7, is 7."
+    "--seeds", default="3", show_default=True, metavar="N|LIST", help="How many, or which: 3 is 0,1,2; 7, is 7."
 )
 @click.option("--regime", default="auto", show_default=True, help="Training recipe by name; auto chooses one for the data.")
 @click.option("--epochs", type=int, help="Epochs, in place of the regime's.")
@@ -94,7 +94,7 @@ def cli() -> None:
 )
 @click.option("--logger", "loggers", multiple=True, metavar="NAME", help="Also log to csv, tensorboard, mlflow or wandb.")
 @click.option(
-    "--checkpoint-seconds", type=click.FloatRange(min=0), default=10.0, show_default=True, help="Time between checkpoints."
+    "--checkpoint-seconds", type=click.FloatRange(min=0), default=10.0, show_default=True, help="Between checkpoints."
 )
 @click.option("--out", type=click.Path(path_type=Path), help="Folder for everything written.  [default: runs/DATA]")
 @click.option("--report/--no-report", "report", default=True, show_default=True, help="Write report.html.")

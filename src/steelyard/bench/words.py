@@ -92,7 +92,7 @@ def _on_tests(board: Board) -> list[str]:
         corrected = f", {min(1.0, smallest_p(fewest) * methods):.3g} after correction" if methods > 1 else ""
         found.append(
             f"with {fewest} paired seeds a sign or rank test cannot reach p < .05 (the smallest is {smallest_p(fewest):.3g}"
-            f"{corrected}), so p is from paired t tests, which take the differences for normal; {needed} seeds allow an exact test"
+            f"{corrected}), so p is from paired t tests, which take the differences for normal; {needed} allow an exact test"
         )
     return found
 
