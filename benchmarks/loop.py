@@ -87,7 +87,7 @@ def resnet_case() -> tuple[Rows, int, Callable[[], nn.Module], Regime]:
     """CIFAR-sized images through ResNet-32, batch 128."""
     from steelyard.nets.resnet32 import ResNet32
 
-    rows = Rows(torch.randn(512, 3, 32, 32), torch.randint(0, 10, (512,)))
+    rows = Rows(torch.randn(1536, 3, 32, 32), torch.randint(0, 10, (1536,)))
     return rows, 10, lambda: ResNet32(10), Regime(epochs=1, batch_size=128, lr=0.05)
 
 

@@ -66,9 +66,7 @@ def cli() -> None:
     "--noise-kind", type=click.Choice(["symmetric", "asymmetric", "imbalance"]), default="symmetric", show_default=True,
     help="How labels are replaced.",
 )  # fmt: skip
-@click.option(
-    "--seeds", default="3", show_default=True, metavar="N|LIST", help="How many, or which: 3 is 0,1,2; 7, is 7."
-)
+@click.option("--seeds", default="3", show_default=True, metavar="N|LIST", help="How many, or which: 3 is 0,1,2; 7, is 7.")
 @click.option("--regime", default="auto", show_default=True, help="Training recipe by name; auto chooses one for the data.")
 @click.option("--epochs", type=int, help="Epochs, in place of the regime's.")
 @click.option("--batch-size", type=int, help="Rows a step, in place of the regime's.")
