@@ -32,12 +32,11 @@ PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n auto --maxprocesses 8 
 
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-all lint format types rooms docs bench check clean
+.PHONY: help demo test lint format types rooms docs bench check clean
 
 help:
 	@echo "make demo      set up, then compare $(DEMO_METHODS) on long-tailed digits; the report is $(DEMO_OUT)/report.html"
-	@echo "make test      set up, then run the tests (fast part)"
-	@echo "make test-all  the slow tests too"
+	@echo "make test      set up, then run the tests"
 	@echo "make check     lint, types, rooms, docs and tests"
 	@echo "make format    put the code into its form"
 	@echo "make docs      build the documentation into site/"
@@ -49,9 +48,6 @@ demo: $(VENV)/.base
 		--seeds $(DEMO_SEEDS) --epochs $(DEMO_EPOCHS) --out $(DEMO_OUT) $(DEMO_ARGS)
 
 test: $(VENV)/.dev
-	$(PYTEST) -m "not slow" $(TEST_ARGS)
-
-test-all: $(VENV)/.dev
 	$(PYTEST) $(TEST_ARGS)
 
 lint: $(VENV)/.dev

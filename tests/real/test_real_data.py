@@ -72,7 +72,7 @@ def test_loan_defaults_are_found_more_often_with_treatment(shared_data: Path) ->
 
 
 def test_ranking_quality_hardly_moves_with_the_threshold(shared_data: Path) -> None:
-    """AUROC does not see a moved threshold: post-hoc adjustment leaves it exactly, the honest counterpart of the claim above."""
+    """AUROC does not see a moved threshold: post-hoc adjustment of two classes leaves it exactly."""
     task = load(str(shared_data / "uci_credit_default" / "default.parquet"), target="DEFAULT", max_rows=4000)
     regime = sy.Regime(epochs=3, batch_size=128, lr=0.02)
     assert scores(task, "posthoc-la", regime, "auroc") == pytest.approx(scores(task, "ce", regime, "auroc"), abs=1e-6)
