@@ -190,7 +190,8 @@ def _try_out(name: str, model: nn.Module, shape: tuple[int, ...], num_classes: i
         logits = model.eval()(torch.zeros(1, *shape))
     except (RuntimeError, AssertionError, ValueError) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise ArgumentError("input_shape", f"one that '{name}' can take", f"{shape} ({reason})") from error
+        expected = f"one that '{name}' can take (`--resize` and `resize=` change the size of images)"
+        raise ArgumentError("input_shape", expected, f"{shape} ({reason})") from error
     model.train(training)
     if getattr(logits, "shape", None) != (1, num_classes):
         found = f"{type(logits).__name__} of shape {list(getattr(logits, 'shape', []))}"
