@@ -207,6 +207,8 @@ def _run_all(
         for run in todo
     ]
     folders = {order.run: order.folder for order in orders}
+    for folder in folders.values():  # of an attempt before this one
+        (folder / "progress.json").unlink(missing_ok=True)
 
     def idle() -> None:
         for run, folder in folders.items():
