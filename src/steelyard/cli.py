@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import click
 
 from steelyard.core.errors import ArgumentError, SteelyardError, UnknownName
+from steelyard.methods import CONTROLS
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
     from steelyard.core.task import Task
     from steelyard.problems import ProblemSettings
 
-CONTROLS = ("ce", "drw", "la", "balanced-softmax", "mixup-bs", "posthoc-la")
 DEFAULT_METHODS = (*CONTROLS, "focal", "ldam-drw")
 PROFILES = ("exp", "step", "linear", "pareto")
 MOST_SEEDS = 10_000
@@ -109,23 +109,22 @@ def compare(data: str, **options: Any) -> None:
 
     console = Console(highlight=False)
     out = options["out"] or Path("runs") / Path(data).stem
-    task, regime_name, regime = _prepare(data, options)
-    plan = _plan(data, options, regime_name, regime)
+    methods, problem = _methods(options), _problem(options)
+    task, regime_name, regime = _prepare(data, problem, options)
+    plan = _plan(data, methods, problem, options, regime_name, regime)
     _announce(console, task, plan, out)
     _compare(console, task, plan, out, options)
 
 
-def _prepare(data: str, options: dict[str, Any]) -> tuple[Task, str, Regime]:
+def _prepare(data: str, problem: ProblemSettings, options: dict[str, Any]) -> tuple[Task, str, Regime]:
     """The task, and the regime by name and value; everything that may be wrong with the words is found out here."""
     from steelyard.bench.runner import check_folder
     from steelyard.core.loggers import check_loggers
     from steelyard.core.world import local_device
     from steelyard.face import USUAL_REGIMES
     from steelyard.problems import load
-    from steelyard.settings import resolve_method, resolve_regime
+    from steelyard.settings import resolve_regime
 
-    for method in _methods(options):
-        resolve_method(method)
     changes = {"epochs": options["epochs"], "batch_size": options["batch_size"], "lr": options["lr"]}
     changes |= dict(_key_value(text) for text in options["settings"])
     name = options["regime"]
@@ -135,7 +134,7 @@ def _prepare(data: str, options: dict[str, Any]) -> tuple[Task, str, Regime]:
     if options["ray"] is None:
         local_device(options["device"])
     check_folder(options["out"] or Path("runs") / Path(data).stem)
-    task = load(data, _problem(options))
+    task = load(data, problem)
     name = USUAL_REGIMES[task.describe()["kind"]] if name == "auto" else name
     return task, name, resolve_regime(name, **changes)
 
@@ -184,17 +183,24 @@ def _seeds(text: str) -> tuple[int, ...]:
     return tuple(range(numbers[0]))
 
 
-def _plan(data: str, options: dict[str, Any], regime_name: str, regime: Regime) -> Comparison:
+def _plan(
+    data: str,
+    methods: tuple[str, ...],
+    problem: ProblemSettings,
+    options: dict[str, Any],
+    regime_name: str,
+    regime: Regime,
+) -> Comparison:
     from steelyard.bench.plan import Comparison
     from steelyard.problems import fingerprint
 
     return Comparison(
         data=data,
-        methods=_methods(options),
+        methods=methods,
         regime=regime,
         regime_name=regime_name,
         seeds=_seeds(options["seeds"]),
-        problem=_problem(options).to_json(),
+        problem=problem.to_json(),
         fingerprint=fingerprint(data, options["test"]),
         metric=options["metric"],
         groups=options["groups"],

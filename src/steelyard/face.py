@@ -140,16 +140,11 @@ def evaluate(fitted: Fitted, *, split: str = "test", groups: str = "auto", devic
         >>> sorted(sy.evaluate(fitted).values)[:2]
         ['accuracy', 'auprc']
     """
-    import torch
-
-    from steelyard.core.measure import predict_logits
-    from steelyard.core.world import local_device
+    from steelyard.core.measure import predict_proba
     from steelyard.metrics import evaluate as score
 
     task = fitted.task
     if split not in task.splits:
         raise ArgumentError("split", " or ".join(map(repr, task.splits)), repr(split))
-    where = local_device(device)
-    logits, target = predict_logits(task, fitted.model.to(where), task.splits[split].to(where))
-    proba = torch.softmax(logits.double(), 1).numpy()
-    return score(proba, target.numpy(), class_counts=task.counts, groups=group_classes(task.counts, groups))
+    proba, target = predict_proba(task, fitted.model, split, device)
+    return score(proba, target, class_counts=task.counts, groups=group_classes(task.counts, groups))

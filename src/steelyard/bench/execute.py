@@ -18,7 +18,7 @@ from typing import Any
 from steelyard.bench.listeners import Heartbeat, Log
 from steelyard.bench.plan import git_commit, versions
 from steelyard.bench.records import Run, write_json
-from steelyard.core.checkpoint import write_atomically
+from steelyard.core.atomic import write_atomically
 from steelyard.core.counts import group_classes
 from steelyard.core.errors import DataError, SteelyardError
 from steelyard.core.regime import Regime
@@ -144,10 +144,11 @@ def _judge(task: Any, fitted: Any, order: Order) -> dict[str, Any]:
     import numpy as np
     from safetensors.torch import save
 
+    from steelyard.core.measure import predict_proba
     from steelyard.metrics import intervals
 
     groups = group_classes(task.counts, order.groups)
-    proba, target = _probabilities(task, fitted.use("last"), order)
+    proba, target = predict_proba(task, fitted.use("last"), "test", order.device)
     scores = _scores(proba, target, task, groups)
     parts: dict[str, Any] = {
         "metrics": scores.values,
@@ -164,7 +165,7 @@ def _judge(task: Any, fitted: Any, order: Order) -> dict[str, Any]:
     weights = {name: value.contiguous().cpu() for name, value in fitted.model.state_dict().items()}
     write_atomically(order.folder / "model.safetensors", save(_unshared(weights)))
     if fitted.selected_epoch is not None:
-        proba, target = _probabilities(task, fitted.use("best_valid"), order)
+        proba, target = predict_proba(task, fitted.use("best_valid"), "test", order.device)
         parts["selected_metrics"] = _scores(proba, target, task, groups).values
     return parts
 
@@ -172,16 +173,6 @@ def _judge(task: Any, fitted: Any, order: Order) -> dict[str, Any]:
 def _unshared(weights: dict[str, Any]) -> dict[str, Any]:
     """Tied weights as copies: safetensors refuses tensors that share memory."""
     return {name: value.clone() for name, value in weights.items()}
-
-
-def _probabilities(task: Any, model: Any, order: Order) -> tuple[Any, Any]:
-    import torch
-
-    from steelyard.core.measure import predict_logits
-    from steelyard.core.world import local_device
-
-    logits, target = predict_logits(task, model, task.splits["test"].to(local_device(order.device)))
-    return torch.softmax(logits.double(), 1).numpy(), target.numpy()
 
 
 def _scores(proba: Any, target: Any, task: Any, groups: Any) -> Any:

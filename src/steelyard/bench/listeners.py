@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from steelyard.core.checkpoint import write_atomically
+from steelyard.core.atomic import write_atomically
 from steelyard.core.measure import Report
 from steelyard.core.roles import Assesses, Observes
 from steelyard.core.rows import Clock, Evidence

@@ -12,6 +12,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeAlias
 
+from steelyard.core.atomic import write_atomically
 from steelyard.core.errors import ArgumentError, CheckpointError
 
 Scalar: TypeAlias = "str | int | float | bool | None"
@@ -139,23 +140,7 @@ def write_json(path: Path, value: Any) -> None:
         {'few_recall': None}
     """
     payload = json.dumps(to_plain(value), indent=1, allow_nan=False, ensure_ascii=False).encode()
-    partial = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            with partial.open("wb") as file:
-                file.write(payload)
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(partial, path)
-        except OSError:
-            partial.unlink(missing_ok=True)
-            raise
-    except OSError as error:
-        raise CheckpointError(
-            f"could not write {path} ({error.strerror or error}); what was saved before is intact: make room or choose another "
-            "folder, and run the same command again to continue"
-        ) from error
+    write_atomically(path, payload)
 
 
 def read_json(path: Path) -> Any:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import io
-import os
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,6 +15,7 @@ from typing import Any
 
 import torch
 
+from steelyard.core.atomic import write_atomically
 from steelyard.core.errors import CheckpointError
 
 KEEP = 2
@@ -23,29 +23,6 @@ KEEP = 2
 
 class DamagedCheckpointWarning(UserWarning):
     """A checkpoint does not match its checksum and an older one is used."""
-
-
-def write_atomically(path: Path, payload: bytes) -> None:
-    """Write a file so that a reader finds the old content or the new, never a part.
-
-    Raises:
-        CheckpointError: no space, no permission, ...; the old file is as it was.
-    """
-    partial = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with partial.open("wb") as file:
-            file.write(payload)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(partial, path)
-    except OSError as error:
-        partial.unlink(missing_ok=True) if path.parent.is_dir() else None
-        reason = error.strerror or str(error)
-        raise CheckpointError(
-            f"could not write {path} ({reason}); what was saved before is intact: make room or choose another folder, and run "
-            "the same command again to continue"
-        ) from error
 
 
 def save_state(path: Path, state: dict[str, Any]) -> None:

@@ -15,13 +15,13 @@ from typing import Any, Literal
 import torch
 from torch import nn
 
+from steelyard.core.atomic import write_atomically
 from steelyard.core.checkpoint import (
     Checkpoints,
     DamagedCheckpointWarning,
     checksum_of,
     load_state,
     save_state,
-    write_atomically,
 )
 from steelyard.core.errors import ArgumentError, CheckpointError
 from steelyard.core.identity import check_structure, run_identity, structure_of

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -11,6 +12,7 @@ from torch import Tensor, nn
 
 from steelyard.core.rows import Batch, Clock
 from steelyard.core.task import Source, Task
+from steelyard.core.world import local_device
 
 EVALUATION_ROWS = 1024
 """Rows a batch when measuring: fixed, since a different batch may round differently."""
@@ -83,6 +85,23 @@ def predict_logits(task: Task, model: nn.Module, source: Source) -> tuple[Tensor
             module.training = flag
     logits = torch.cat(parts) if parts else torch.empty(0, task.num_classes)
     return logits, source.target
+
+
+def predict_proba(task: Task, model: nn.Module, split: str, device: str | torch.device = "auto") -> tuple[Any, Any]:
+    """Probabilities of every row of a split as NumPy arrays, which is what the metrics take.
+
+    Args:
+        task: gives the rows and the forward pass.
+        model: moved to the device.
+        split: name of the split.
+        device: where to compute.
+
+    Returns:
+        Probabilities `[N, C]` float64 and classes `[N]`.
+    """
+    where = local_device(device)
+    logits, target = predict_logits(task, model.to(where), task.splits[split].to(where))
+    return torch.softmax(logits.double(), 1).numpy(), target.numpy()
 
 
 def _in_order(task: Task, source: Source) -> Iterator[Batch]:

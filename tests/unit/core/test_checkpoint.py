@@ -10,14 +10,13 @@ from pathlib import Path
 import pytest
 import torch
 
-from steelyard.core import checkpoint
+from steelyard.core.atomic import write_atomically
 from steelyard.core.checkpoint import (
     Checkpoints,
     DamagedCheckpointWarning,
     checksum_of,
     load_state,
     save_state,
-    write_atomically,
 )
 from steelyard.core.errors import CheckpointError
 
@@ -87,7 +86,7 @@ def test_a_full_disk_is_one_sentence_and_costs_nothing(tmp_path: Path, monkeypat
     def full(descriptor: int) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    monkeypatch.setattr(checkpoint.os, "fsync", full)
+    monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(CheckpointError, match=r"could not write .*x\.bin \(No space left on device\)"):
         write_atomically(path, b"after")
     assert path.read_bytes() == b"before"
