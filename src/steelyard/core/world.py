@@ -172,6 +172,7 @@ def _enter(rank: int, size: int, folder: str, function: Callable[..., Any], argu
         value = function(*arguments)
         if rank == 0:
             (Path(folder) / "outcome").write_bytes(pickle.dumps(value))
+        dist.barrier()  # whoever is done first would take the connections from under the others
     except SteelyardError as error:
         (Path(folder) / f"failure-{rank}").write_bytes(pickle.dumps(error))
         raise
