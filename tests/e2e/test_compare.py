@@ -47,6 +47,22 @@ def wait_for(condition: Callable[[], bool], process: subprocess.Popen[str]) -> N
         time.sleep(0.02)
 
 
+def freeze_when(condition: Callable[[], bool], process: subprocess.Popen[str]) -> bool:
+    """Stop the whole group at a moment when the condition holds, so that it still holds afterwards; False if it ended before.
+
+    On a loaded machine the comparison would go on, and be finished, between seeing the condition and using it.
+    """
+    while True:
+        wait_for(condition, process)
+        if process.poll() is not None:
+            return False
+        os.killpg(process.pid, signal.SIGSTOP)
+        time.sleep(0.05)  # every thread has stopped
+        if condition():
+            return True
+        os.killpg(process.pid, signal.SIGCONT)
+
+
 def results(out: Path) -> dict[str, dict[str, object]]:
     """Of each run what must not depend on interruptions: numbers and weights."""
     found: dict[str, dict[str, object]] = {}
@@ -85,14 +101,12 @@ def test_killed_three_times_it_ends_with_the_same_bits(whole: Path, tmp_path: Pa
     killed = 0
     for finished in (0, 1, 3):
         process = start(out)
-        wait_for(
+        if freeze_when(
             lambda enough=finished: (
                 len(list(out.glob("runs/*/result.json"))) >= enough and bool(list(out.glob("runs/*/checkpoints/*.pt")))
             ),
             process,
-        )
-        time.sleep(0.15)
-        if process.poll() is None:
+        ):
             os.killpg(process.pid, signal.SIGKILL)
             killed += 1
         process.communicate()
@@ -153,7 +167,7 @@ def test_finished_runs_are_not_repeated_and_more_methods_can_join(whole: Path, t
 def test_two_comparisons_cannot_share_a_folder(tmp_path: Path) -> None:
     out = tmp_path / "shared"
     first = start(out)
-    wait_for(lambda: bool(list(out.glob("runs/*/progress.json"))), first)
+    assert freeze_when(lambda: bool(list(out.glob("runs/*/progress.json"))), first)
     code, output = finish(start(out))
     os.killpg(first.pid, signal.SIGKILL)
     first.communicate()
@@ -164,7 +178,7 @@ def test_two_comparisons_cannot_share_a_folder(tmp_path: Path) -> None:
 def test_a_damaged_checkpoint_is_named_and_the_one_before_is_used(whole: Path, tmp_path: Path) -> None:
     out = tmp_path / "damaged"
     process = start(out)
-    wait_for(lambda: any(len(list(folder.glob("*.pt"))) > 1 for folder in out.glob("runs/*/checkpoints")), process)
+    assert freeze_when(lambda: any(len(list(folder.glob("*.pt"))) > 1 for folder in out.glob("runs/*/checkpoints")), process)
     os.killpg(process.pid, signal.SIGKILL)
     process.communicate()
     folder = next(folder for folder in out.glob("runs/*/checkpoints") if len(list(folder.glob("*.pt"))) > 1)
