@@ -34,7 +34,7 @@ class Log(Assesses):
         line = report.line()
         key = (line["stage"], line["epoch"])
         self._lines = {at: kept for at, kept in self._lines.items() if at < key}
-        self._lines[key] = line  # type: ignore[index]
+        self._lines[key] = line
         text = "".join(json.dumps(kept) + "\n" for _, kept in sorted(self._lines.items()))
         write_atomically(self.path, text.encode())
 

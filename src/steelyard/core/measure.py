@@ -14,6 +14,7 @@ from steelyard.core.rows import Batch, Clock
 from steelyard.core.task import Source, Task
 from steelyard.core.world import local_device
 
+LOGGED_CLASSES = 1000
 EVALUATION_ROWS = 1024
 """Rows a batch when measuring: fixed, since a different batch may round differently."""
 
@@ -34,6 +35,8 @@ class Report:
         balanced_accuracy: mean of `recall` over classes with rows; None without a validation split.
         macro_f1: mean F1 over classes with rows; None without a validation split.
         loss: mean cross-entropy of the validation rows; None without a validation split.
+        class_weights: mean weight of the rows of each class in the epoch `[C]`, NaN where it had none; None where rows were
+            not weighted.
     """
 
     stage: int
@@ -47,9 +50,10 @@ class Report:
     balanced_accuracy: float | None = None
     macro_f1: float | None = None
     loss: float | None = None
+    class_weights: Tensor | None = None
 
-    def line(self) -> dict[str, float | int | None]:
-        """The report as a line of a log."""
+    def line(self) -> dict[str, Any]:
+        """The report as a line of a log; weights by class are left out where there are more than `LOGGED_CLASSES`."""
         return {
             "stage": self.stage,
             "epoch": self.clock.epoch + 1,
@@ -61,7 +65,15 @@ class Report:
             "valid_balanced_accuracy": self.balanced_accuracy,
             "valid_macro_f1": self.macro_f1,
             "valid_loss": self.loss,
+            "class_weights": _logged(self.class_weights),
         }
+
+
+def _logged(weights: Tensor | None) -> list[float | None] | None:
+    """Numbers for JSON, which has no NaN."""
+    if weights is None or len(weights) > LOGGED_CLASSES:
+        return None
+    return [None if value != value else round(value, 6) for value in weights.tolist()]
 
 
 @torch.no_grad()

@@ -35,6 +35,10 @@ class _Scorer(nn.Module):
         return self.score(self.model, batch)
 
 
+def _as_it_is(inputs: Any) -> Any:
+    return inputs
+
+
 class Oracle:
     """Evaluates an objective on a batch.
 
@@ -48,6 +52,9 @@ class Oracle:
     Attributes:
         clock: the time that losses and weightings are told.
         generator: `draws`.
+        optimizer: what will make the step, for parts that look ahead of it; None where nobody said so.
+        read: what a source's rows go through before the model sees them (normalisation, augmentation), for parts that draw
+            batches of their own.
     """
 
     def __init__(
@@ -64,6 +71,9 @@ class Oracle:
         first = next(model.parameters(), None)
         self.device = torch.device("cpu") if first is None else first.device
         self.generator = generator(0, "oracle", device=self.device) if draws is None else draws
+        self.optimizer: torch.optim.Optimizer | None = None
+        self.read: Callable[[Any], Any] = _as_it_is
+        self._kept: tuple[Batch, Rows] | None = None
         self._precision = precision
         self._scorer = _Scorer(model, forward)
         self._tap = Tap(model)
@@ -76,8 +86,21 @@ class Oracle:
         """The trainable parameters by name."""
         return {name: value for name, value in self.model.named_parameters() if value.requires_grad}
 
+    def keep(self, batch: Batch) -> Rows:
+        """Rows of the batch here, with their graph, which the next evaluation of the same batch here uses again.
+
+        For a part that needs them before the step: the model then runs once, and BatchNorm counts the batch once. Whoever
+        goes backward through them first has to retain the graph.
+        """
+        self._kept = None
+        self._kept = batch, self.rows(batch)
+        return self._kept[1]
+
     def rows(self, batch: Batch, *, at: Params | None = None, probe: bool = False) -> Rows:
         """The model's rows for a batch; arguments as in `__call__`."""
+        if self._kept is not None and self._kept[0] is batch and at is None and not probe:
+            kept, self._kept = self._kept[1], None
+            return kept
         with self._autocast():
             if at is None and not probe:
                 rows: Rows = self._scorer(batch)

@@ -23,6 +23,14 @@ class Prepares(ABC):
         """Called with the batch that the step will use."""
 
 
+class Follows(ABC):
+    """Acts after the step and may look at the moved parameters: weights taught by the update that was really made."""
+
+    @abstractmethod
+    def follow(self, oracle: Oracle, batch: Batch) -> None:
+        """Called after the optimiser's step, with the batch that the step used."""
+
+
 class Observes(ABC):
     """Acts after the step: prototypes, counters, per-row buffers."""
 
@@ -39,7 +47,7 @@ class Assesses(ABC):
         """Called with the measured validation split."""
 
 
-ROLES = (Prepares, Observes, Assesses)
+ROLES = (Prepares, Follows, Observes, Assesses)
 """All roles there are."""
 
 
@@ -49,11 +57,13 @@ class Heard:
 
     Attributes:
         preparing: before the gradient.
+        following: after the step, with the oracle.
         observing: after the step.
         assessing: after the epoch.
     """
 
     preparing: list[Prepares]
+    following: list[Follows]
     observing: list[Observes]
     assessing: list[Assesses]
 
@@ -73,6 +83,7 @@ def playing(roots: Iterable[object]) -> Heard:
     parts = list(parts_of(roots))
     return Heard(
         [part for part in parts if isinstance(part, Prepares)],
+        [part for part in parts if isinstance(part, Follows)],
         [part for part in parts if isinstance(part, Observes)],
         [part for part in parts if isinstance(part, Assesses)],
     )

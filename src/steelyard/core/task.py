@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping
 from functools import cached_property
@@ -11,9 +12,10 @@ import torch
 from torch import Tensor, nn
 
 from steelyard.core.counts import count
-from steelyard.core.errors import DataError
+from steelyard.core.errors import ArgumentError, DataError
+from steelyard.core.grouping import group_rows
 from steelyard.core.rows import Batch, Rows
-from steelyard.core.seeds import derive
+from steelyard.core.seeds import derive, generator
 
 
 class Source(Protocol):
@@ -104,6 +106,39 @@ class Task(ABC):
         }
 
 
+class Part:
+    """Some rows of a source, as a source: row i of it is row `rows[i]` of the whole.
+
+    Args:
+        whole: the source.
+        rows: row numbers `[M]`, int64.
+    """
+
+    def __init__(self, whole: Source, rows: Tensor) -> None:
+        self.whole, self.rows = whole, rows
+        self.target = whole.target[rows]
+
+    def __len__(self) -> int:
+        """Rows."""
+        return len(self.rows)
+
+    def to(self, device: torch.device) -> Part:
+        """The same rows on a device."""
+        return Part(self.whole.to(device), self.rows)
+
+    def stream(self, batches: Iterable[Tensor]) -> Iterator[tuple[Tensor, Any]]:
+        """Index (into this part) and inputs of each batch."""
+        asked: list[Tensor] = []  # a source may read batches ahead
+
+        def of_the_whole() -> Iterator[Tensor]:
+            for index in batches:
+                asked.append(index)
+                yield self.rows[index.cpu()]
+
+        for place, inputs in self.whole.stream(of_the_whole()):
+            yield asked.pop(0).to(place.device), inputs
+
+
 class TaskView:
     """What a method may see of a task: never the test split.
 
@@ -111,10 +146,13 @@ class TaskView:
         name: the task's.
         class_names: the task's.
         counts: training rows per class `[C]`.
+        seed: of the run, for whatever a method draws.
     """
 
     def __init__(self, task: Task, seed: int = 0, device: torch.device | str = "cpu") -> None:
-        self.name, self.class_names, self.counts = task.name, task.class_names, task.counts
+        self.name, self.class_names, self.counts, self.seed = task.name, task.class_names, task.counts, seed
+        self._visible = copy.copy(task)
+        self._visible.splits = {name: part for name, part in task.splits.items() if name != "test"}
         self._build, self._seed, self._device = task.model, seed, torch.device(device)
         self._train, self._valid = task.splits["train"], task.splits.get("valid")
 
@@ -132,6 +170,41 @@ class TaskView:
     def valid(self) -> Source | None:
         """The validation rows, cut from training data; None where there are none."""
         return self._valid
+
+    def on(self, train: Source) -> Task:
+        """The task with other training rows, for `Stage(task=...)`; it has no test split."""
+        task = copy.copy(self._visible)
+        task.splits = task.splits | {"train": train}
+        vars(task).pop("counts", None)
+        return task
+
+    def reserve(self, per_class: int) -> tuple[Task, Part]:
+        """Cut a balanced set off the training rows, to judge weights by.
+
+        Of a class with n rows, min(per_class, n // 2) are taken out of training; a class's only row is lent instead, and is
+        in both. Which rows, depends on the run's seed.
+
+        Args:
+            per_class: rows wanted of each class, 1 or more.
+
+        Returns:
+            The task without those rows (and without a test split), and the rows.
+
+        Raises:
+            ArgumentError: `per_class` below 1.
+        """
+        if per_class < 1:
+            raise ArgumentError("per_class", "at least 1", per_class)
+        grouped = group_rows(self._train.target, self.num_classes)
+        taken, lent = list[Tensor](), list[Tensor]()
+        stream = generator(self.seed, "reserve")
+        for label, size in enumerate(grouped.counts.tolist()):
+            chosen = grouped.rows(label)[torch.randperm(size, generator=stream)[: min(per_class, max(size // 2, 1))]]
+            (taken if size > 1 else lent).append(chosen)
+        kept = torch.ones(len(self._train), dtype=torch.bool)
+        kept[torch.cat([*taken, torch.empty(0, dtype=torch.int64)])] = False
+        reserved = torch.cat(taken + lent).sort().values
+        return self.on(Part(self._train, kept.nonzero().flatten())), Part(self._train, reserved)
 
     def model(self) -> nn.Module:
         """A fresh model on the run's device: the same initial weights at every call and for every method of a seed."""

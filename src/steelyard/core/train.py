@@ -24,6 +24,7 @@ from steelyard.core.rows import Batch, Clock
 from steelyard.core.sampler import Sampler
 from steelyard.core.seeds import derive, generator
 from steelyard.core.stage import Stage
+from steelyard.core.tally import WeightTally
 from steelyard.core.task import Source, Task
 from steelyard.core.world import World
 
@@ -86,12 +87,18 @@ class StageWork:
         if not self.params:
             raise ArgumentError("model", "one with parameters to train", "none with requires_grad in this stage")
         self.optimizer = regime.build_optimizer(self.params, session.device)
+        self.oracle.optimizer = self.optimizer
+        self.oracle.read = self._read
         self.average = None if regime.ema is None else WeightAverage(model, regime.ema)
         self.best: dict[str, Any] | None = None
         self.epoch = 0
         self.position = 0
         self.stale = 0
         self.total = torch.zeros((), device=session.device)
+        self.tally = WeightTally(self.task.num_classes, session.device)
+
+    def _read(self, inputs: Any) -> Any:
+        return self.task.load(inputs, augment=self.session.regime.augment, generator=self.streams["transform"])
 
     @property
     def judged(self) -> nn.Module:
@@ -102,7 +109,7 @@ class StageWork:
         """Everything needed to go on bit for bit."""
         session = self.session
         local: dict[str, Any] = {name: stream.get_state() for name, stream in self.streams.items()}
-        local |= {"torch": torch.get_rng_state(), "total": self.total.cpu()}
+        local |= {"torch": torch.get_rng_state(), "total": self.total.cpu(), "weighed": self.tally.state_dict()}
         if session.device.type == "cuda":
             local["cuda"] = torch.cuda.get_rng_state(session.device)
         if session.world.size > 1:  # BatchNorm statistics are each process' own until the end of the epoch
@@ -146,6 +153,7 @@ class StageWork:
             stream.set_state(local[name])
         torch.set_rng_state(local["torch"])
         self.total.copy_(local["total"])
+        self.tally.load_state_dict(local["weighed"])
         if session.device.type == "cuda" and "cuda" in local:
             torch.cuda.set_rng_state(local["cuda"], session.device)
         if "buffers" in local:
@@ -258,9 +266,12 @@ def _stepper(work: StageWork, heard: Heard, target: Tensor) -> Step:
         world.average_gradients(params, evaluation.mass)
         clip(params, regime.clip_norm)
         optimizer.step()
+        for follower in heard.following:
+            follower.follow(oracle, batch)
         if average is not None:
             average.update()
         work.total += evaluation.loss.detach()
+        work.tally.add(evaluation)
         if heard.observing:
             evidence = evaluation.evidence()
             for observer in heard.observing:
@@ -280,6 +291,7 @@ def _close_epoch(work: StageWork, clock: Clock, valid: Source | None, assessing:
     session.world.average_buffers(work.judged)
     numbers: dict[str, Any] = {} if valid is None else validation_numbers(work.task, work.judged, valid)
     rate = session.regime.lr_at(clock.step, clock.batches, clock.epochs)
+    numbers["class_weights"] = work.tally.close(session.world)
     report = Report(work.number, clock, train_loss, rate, session.seconds, session.steps, **numbers)
     session.history.append(report.line())
     work.epoch, work.position = work.epoch + 1, 0

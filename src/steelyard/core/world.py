@@ -70,6 +70,13 @@ class World:
                 dist.all_reduce(buffer)
                 buffer /= self.size
 
+    def sum(self, values: Tensor) -> Tensor:
+        """The sum of a tensor over the processes, as a new tensor."""
+        total = values.clone()
+        if self.size > 1:
+            dist.all_reduce(total)
+        return total
+
     def share_start(self, module: nn.Module) -> None:
         """Give every process the parameters and buffers of process 0."""
         if self.size > 1:
