@@ -17,6 +17,7 @@ if TYPE_CHECKING:
         bench,
         data,
         decisions,
+        descents,
         losses,
         methods,
         metrics,
@@ -33,7 +34,9 @@ if TYPE_CHECKING:
     )
     from steelyard.core.errors import SteelyardError
     from steelyard.core.fit import Fitted
+    from steelyard.core.influence import influence
     from steelyard.core.objective import Objective
+    from steelyard.core.pool import RowPool
     from steelyard.core.regime import Regime
     from steelyard.core.rows import Batch, Clock, Evidence, Rows
     from steelyard.core.stage import Stage
@@ -49,6 +52,8 @@ _NAMES = {
     "Stage": "steelyard.core.stage",
     "Regime": "steelyard.core.regime",
     "Objective": "steelyard.core.objective",
+    "RowPool": "steelyard.core.pool",
+    "influence": "steelyard.core.influence",
     "Task": "steelyard.core.task",
     "Batch": "steelyard.core.rows",
     "Rows": "steelyard.core.rows",
@@ -60,6 +65,7 @@ _ROOMS = (
     "bench",
     "data",
     "decisions",
+    "descents",
     "losses",
     "methods",
     "metrics",
@@ -82,6 +88,7 @@ __all__ = [
     "Fitted",
     "Objective",
     "Regime",
+    "RowPool",
     "Rows",
     "Stage",
     "SteelyardError",
@@ -90,8 +97,10 @@ __all__ = [
     "bench",
     "data",
     "decisions",
+    "descents",
     "evaluate",
     "fit",
+    "influence",
     "losses",
     "methods",
     "metrics",

@@ -82,6 +82,16 @@ class Groups:
     rule: str
     members: Mapping[str, tuple[int, ...]]
 
+    def means(self, values: Tensor) -> dict[str, float]:
+        """Mean of the values `[C]` of the classes of each group; NaN values are left out, as are groups without others.
+
+        Example:
+            >>> group_classes([500, 60, 5]).means(torch.tensor([0.5, torch.nan, 2.0]))
+            {'many': 0.5, 'few': 2.0}
+        """
+        found = {name: float(values[list(members)].double().nanmean()) for name, members in self.members.items()}
+        return {name: mean for name, mean in found.items() if mean == mean}
+
 
 def group_classes(class_counts: CountsLike, groups: str = "auto") -> Groups:
     """Sort classes into Many / Medium / Few.

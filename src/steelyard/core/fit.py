@@ -27,7 +27,7 @@ from steelyard.core.errors import ArgumentError, CheckpointError
 from steelyard.core.identity import check_structure, run_identity, structure_of
 from steelyard.core.memory import peak_mb, reset_peak
 from steelyard.core.regime import Regime
-from steelyard.core.roles import ROLES
+from steelyard.core.roles import ROLES, explanations
 from steelyard.core.seeds import derive
 from steelyard.core.stage import Method, Stage
 from steelyard.core.task import Task, TaskView
@@ -47,6 +47,8 @@ class Fitted:
         seconds: training time, without measuring and set-up.
         peak_memory_mb: peak memory in MiB.
         selected_epoch: epoch (from 1, of the last stage) with the best validation balanced accuracy; None without one.
+        explanations: what the parts that play `Explains` have learnt, by their paths in the stage ("objective.weighting"); of
+            the last stage that has such parts.
     """
 
     task: Task
@@ -56,6 +58,7 @@ class Fitted:
     seconds: float
     peak_memory_mb: float
     selected_epoch: int | None = None
+    explanations: dict[str, dict[str, Any]] = field(default_factory=dict)
     _trained: nn.Module | None = field(default=None, repr=False)
     _states: dict[str, dict[str, Any]] = field(default_factory=dict, repr=False)
 
@@ -114,12 +117,14 @@ def fit(
     cuda = [where] if where.type == "cuda" else []
     reset_peak(where)
     with torch.random.fork_rng(devices=cuda), _reproducible(where):
-        trained, judged, best = _run_stages(session, method, store)
+        trained, judged, best, learnt = _run_stages(session, method, store)
     states = {"last": copy.deepcopy(trained.state_dict())}
     if best is not None:
         states["best_valid"] = best["state"]
     epoch = None if best is None else int(best["epoch"])
-    fitted = Fitted(task, judged, session.history, session.steps, session.seconds, peak_mb(where), epoch, trained, states)
+    fitted = Fitted(
+        task, judged, session.history, session.steps, session.seconds, peak_mb(where), epoch, learnt, trained, states
+    )
     if regime.select in states:
         fitted.use(regime.select)  # type: ignore[arg-type]
     return fitted
@@ -166,11 +171,14 @@ def writable_folder(folder: Path) -> Path:
     return folder
 
 
-def _run_stages(session: Session, method: Method, store: Path | None) -> tuple[nn.Module, nn.Module, dict[str, Any] | None]:
-    """Returns the trained model, the judged one (which may wrap it), and the best epoch of the last stage."""
+def _run_stages(
+    session: Session, method: Method, store: Path | None
+) -> tuple[nn.Module, nn.Module, dict[str, Any] | None, dict[str, Any]]:
+    """Returns the trained model, the judged one (which may wrap it), the best epoch of the last stage, and explanations."""
     view = TaskView(session.task, session.seed, session.device)
     torch.manual_seed(derive(session.seed, "start"))
     steps = method(view)
+    learnt: dict[str, Any] = {}
     stage, model = next(steps), None
     done = _finished_stages(session, store)
     resume = session.checkpoints.newest() if session.checkpoints is not None else None
@@ -186,12 +194,13 @@ def _run_stages(session: Session, method: Method, store: Path | None) -> tuple[n
             here = resume if resume is not None and resume["stage"] == number else None
             best = train(session, stage, model, number, here)
             _save_finished(session, store, stage, model, number, best)
+        learnt = explanations(stage_parts(stage)) or learnt
         torch.manual_seed(derive(session.seed, "between", number))
         try:
             stage = steps.send(model)
         except StopIteration as end:
             judged: nn.Module = model if end.value is None else end.value
-            return model, judged.to(session.device), best
+            return model, judged.to(session.device), best, learnt
     raise AssertionError("unreachable: count() does not end")
 
 

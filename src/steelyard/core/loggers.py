@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, Protocol, cast
 
+from steelyard.core.counts import Groups
 from steelyard.core.errors import ArgumentError, SteelyardError, UnknownName
 from steelyard.core.measure import Report
 from steelyard.core.roles import Assesses
@@ -35,19 +36,23 @@ class Recorder(Assesses):
     Args:
         logger: a Fabric logger.
         settings: recorded once as hyper-parameters.
+        groups: of the classes; with them the mean weights of their rows are logged as "weight_many" and so on.
     """
 
-    def __init__(self, logger: Logger, settings: Mapping[str, Any] | None = None) -> None:
-        self.logger = logger
+    def __init__(self, logger: Logger, settings: Mapping[str, Any] | None = None, groups: Groups | None = None) -> None:
+        self.logger, self.groups = logger, groups
         if settings:
             with contextlib.suppress(NotImplementedError):  # Fabric's CSV logger keeps numbers only
                 logger.log_hyperparams(dict(settings))
 
     def assess(self, report: Report) -> None:
-        """Log the epoch."""
+        """Log the numbers of the epoch; lists with a number a class are for `log.jsonl`, a logger draws one curve a name."""
         line = report.line()
         del line["step"]  # begins anew with each stage; the axis of a plot should not
-        self.logger.log_metrics({name: float(value) for name, value in line.items() if value is not None}, step=report.steps)
+        scalars = {name: float(value) for name, value in line.items() if isinstance(value, int | float)}
+        if self.groups is not None and report.class_weights is not None:
+            scalars |= {f"weight_{name}": mean for name, mean in self.groups.means(report.class_weights).items()}
+        self.logger.log_metrics(scalars, step=report.steps)
 
     def close(self, status: str = "success") -> None:
         """Flush and close the logger."""
@@ -102,13 +107,16 @@ def check_loggers(names: Iterable[str]) -> None:
             raise UnknownName("logger", name, LOGGERS)
 
 
-def open_loggers(names: Iterable[str], folder: Path, settings: Mapping[str, Any]) -> list[Recorder]:
+def open_loggers(
+    names: Iterable[str], folder: Path, settings: Mapping[str, Any], groups: Groups | None = None
+) -> list[Recorder]:
     """Listeners for the loggers named.
 
     Args:
         names: of "csv", "tensorboard", "mlflow", "wandb".
         folder: where those that write files write.
         settings: recorded as hyper-parameters.
+        groups: of the classes, to log mean weights of.
 
     Raises:
         UnknownName: no such logger.
@@ -118,7 +126,7 @@ def open_loggers(names: Iterable[str], folder: Path, settings: Mapping[str, Any]
     recorders = []
     for name in names:
         try:
-            recorders.append(Recorder(LOGGERS[name](folder), settings))
+            recorders.append(Recorder(LOGGERS[name](folder), settings, groups))
         except ModuleNotFoundError as error:
             raise SteelyardError(
                 f"logger '{name}' needs the library '{error.name}'; install it: pip install 'steelyard[loggers]' {error.name}"

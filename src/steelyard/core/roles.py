@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+import torch
 from torch import nn
 
 if TYPE_CHECKING:
@@ -47,8 +48,23 @@ class Assesses(ABC):
         """Called with the measured validation split."""
 
 
+class Explains(ABC):
+    """Can say at the end of training what it has learnt, for the result of the run and its report.
+
+    Not one of `ROLES`, since the loop does not call it: `fit` asks the parts of the last stage once, when they have learnt.
+    """
+
+    @abstractmethod
+    def explain(self) -> dict[str, Any]:
+        """What was learnt, as values that JSON can hold, a function of the part's saved state alone.
+
+        A learned function from losses to weights is `{"loss": [x, ...], "weight": {"label": [y, ...], ...}}`: a grid of losses,
+        and at each of them the weight, a line for each head or cluster. The report draws it; other keys are kept as they are.
+        """
+
+
 ROLES = (Prepares, Follows, Observes, Assesses)
-"""All roles there are."""
+"""All roles that the loop calls."""
 
 
 @dataclass(frozen=True)
@@ -87,3 +103,15 @@ def playing(roots: Iterable[object]) -> Heard:
         [part for part in parts if isinstance(part, Observes)],
         [part for part in parts if isinstance(part, Assesses)],
     )
+
+
+@torch.no_grad()
+def explanations(roots: Mapping[str, nn.Module]) -> dict[str, dict[str, Any]]:
+    """What the parts below the roots that play `Explains` have learnt, by their paths ("objective.weighting")."""
+    found: dict[str, dict[str, Any]] = {}
+    met: set[nn.Module] = set()
+    for name, root in roots.items():
+        for path, part in root.named_modules(met, prefix=name):
+            if isinstance(part, Explains):
+                found[path] = part.explain()
+    return found

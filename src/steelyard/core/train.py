@@ -256,11 +256,11 @@ def _stepper(work: StageWork, heard: Heard, target: Tensor) -> Step:
         oracle.clock = clock
         batch = Batch(task.load(inputs, augment=regime.augment, generator=stream), target[index], index)
         batch = transform(oracle, batch)
-        for part in heard.preparing:
-            part.prepare(oracle, batch)
         rate = regime.lr_at(clock.step, clock.batches, clock.epochs)
         for group in optimizer.param_groups:
             group["lr"] = rate
+        for part in heard.preparing:
+            part.prepare(oracle, batch)
         optimizer.zero_grad()
         evaluation = descent(oracle, batch)
         world.average_gradients(params, evaluation.mass)

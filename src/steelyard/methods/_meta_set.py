@@ -1,0 +1,41 @@
+"""Where a meta-learning method takes the rows from that it judges weights by."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from steelyard.core.errors import ArgumentError
+from steelyard.core.pool import RowPool
+from steelyard.core.sampler import ShuffledSampler
+from steelyard.core.task import Source, Task, TaskView
+from steelyard.samplers import BalancedSampler
+
+MetaFrom = Literal["held_out", "train"]
+
+
+def meta_set(
+    task: TaskView, rows: int, where: MetaFrom, batch_size: int, given: Source | None = None
+) -> tuple[Task | None, RowPool]:
+    """The task to train on (None: as it is) and the meta set.
+
+    Args:
+        task: what is learnt.
+        rows: meta rows of each class, 1 or more.
+        where: "held_out" takes them out of the training rows (of a class with n rows at most n // 2; a class's only row is
+            lent, and in both); "train" draws classes equally often from all training rows, and takes none out.
+        batch_size: meta rows a step.
+        given: rows of the user's own instead of both.
+
+    Raises:
+        ArgumentError: `where` is neither.
+    """
+    if given is not None:
+        return None, RowPool(given, batch_size=batch_size, sampler=BalancedSampler, seed=task.seed)
+    if where == "train":
+        return None, RowPool(task.train, batch_size=batch_size, sampler=BalancedSampler, seed=task.seed)
+    if where != "held_out":
+        raise ArgumentError("meta_from", "'held_out' or 'train'", repr(where))
+    rest, meta = task.reserve(rows)
+    sizes = meta.target.bincount(minlength=task.num_classes)
+    even = bool((sizes[sizes > 0] == sizes.max()).all())
+    return rest, RowPool(meta, batch_size=batch_size, sampler=ShuffledSampler if even else BalancedSampler, seed=task.seed)
