@@ -143,7 +143,7 @@ def cases(name: str, layout: str, device: str) -> dict[str, Callable[[], Step]]:
         make = functools.partial(MetaWeightNet, lookahead=Lookahead(**settings))
         return functools.partial(ours, name, layout, device, make)
 
-    found = {
+    return {
         "plain": functools.partial(ours, name, layout, device, None),
         "mw-net ahead": net(),
         "mw-net online": net(order="online"),
@@ -156,7 +156,6 @@ def cases(name: str, layout: str, device: str) -> dict[str, Callable[[], Step]]:
         ),
         "double backward": functools.partial(double_backward, name, layout, device),
     }
-    return found
 
 
 def seconds(step: Step, times: int, device: str) -> float:

@@ -7,6 +7,8 @@ from steelyard.core.stage import Stage, Stages
 from steelyard.core.task import TaskView
 from steelyard.weightings import Deferred, EffectiveNumber
 
+SEARCH = {"beta": "0.9|0.99|0.999|0.9999", "after": "0.5..0.9"}
+
 
 def cb_drw(task: TaskView, *, beta: float = 0.9999, after: float = 0.8) -> Stages:
     """Plain cross-entropy first, effective-number weights for the last epochs.

@@ -8,6 +8,8 @@ from steelyard.core.task import TaskView
 from steelyard.losses import Focal
 from steelyard.weightings import EffectiveNumber
 
+SEARCH = {"beta": "0.9|0.99|0.999|0.9999", "gamma": "0.5..3"}
+
 
 def cb_focal(task: TaskView, *, beta: float = 0.9999, gamma: float = 1.0) -> Stages:
     """Focal loss with class-balanced weights.

@@ -7,6 +7,8 @@ from steelyard.core.stage import Stage, Stages
 from steelyard.core.task import TaskView
 from steelyard.weightings import EffectiveNumber
 
+SEARCH = {"beta": "0.9|0.99|0.999|0.9999"}
+
 
 def class_balanced(task: TaskView, *, beta: float = 0.9999) -> Stages:
     """Weigh each class by one over its effective number of rows, which saturates for large classes.

@@ -9,6 +9,8 @@ from steelyard.core.stage import Stage, Stages
 from steelyard.core.task import TaskView
 from steelyard.losses import ClassSmoothing
 
+SEARCH = {"minimum": "0..0.2", "maximum": "0.2..0.5", "direction": "head|tail"}
+
 
 def class_smoothing(
     task: TaskView, *, minimum: float = 0.1, maximum: float = 0.4, direction: Literal["head", "tail"] = "head"

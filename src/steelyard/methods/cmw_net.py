@@ -1,4 +1,4 @@
-"""CMW-Net."""
+"""CMW-Net: a weighting network that knows how large a class is."""
 
 from __future__ import annotations
 

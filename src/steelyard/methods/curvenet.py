@@ -1,4 +1,4 @@
-"""CurveNet."""
+"""CurveNet: weights from how the loss of a row went in a first run."""
 
 from __future__ import annotations
 
