@@ -15,7 +15,19 @@ import pytest
 from steelyard.report import write_report
 
 pytestmark = pytest.mark.browser
-PLOTS = ("groups", "recall", "sizes", "cost", "curves", "confusion-0", "confusion-1", "reliability", "ece")
+PLOTS = (
+    "groups",
+    "recall",
+    "sizes",
+    "cost",
+    "curves",
+    "weights",
+    "class-weights",
+    "confusion-0",
+    "confusion-1",
+    "reliability",
+    "ece",
+)
 FLAGS = (
     "--headless",
     "--no-sandbox",
@@ -240,6 +252,58 @@ def test_the_confusion_matrix_of_any_method_can_be_chosen(opened):
     assert driver.execute_script(numbers) != before
 
 
+def test_weights_are_drawn_for_the_methods_that_have_them(opened):
+    driver = opened(methods=9)
+    assert errors(driver) == []
+    named = "return document.getElementById('weights').data.filter((trace) => trace.showlegend).map((trace) => trace.name)"
+    assert driver.execute_script(named) == ["cb-drw", "ldam-drw", "rdr", "cmw-net"]
+    panels = "return [...new Set(document.getElementById('weights').data.map((trace) => trace.yaxis))]"
+    assert driver.execute_script(panels) == ["y", "y2", "y3"]
+    click(driver, ".chip[data-method='7']")
+    assert driver.execute_script(named) == ["cb-drw", "ldam-drw", "cmw-net"]
+    click(driver, ".chip[data-all='0']")
+    assert driver.execute_script(named) == []
+    assert errors(driver) == []
+
+
+def test_the_weights_of_the_classes_of_any_method_can_be_chosen(opened):
+    driver = opened(methods=9)
+    chosen = "return [...document.getElementById('weights-method').options].map((option) => option.value)"
+    assert driver.execute_script(chosen) == ["cb-drw", "ldam-drw", "rdr", "cmw-net"]
+    # A method whose weights move is shown first; its picture has one row a class, and a gap where no row was drawn.
+    assert driver.execute_script("return document.getElementById('weights-method').value") in ("rdr", "cmw-net")
+    rows = "return document.getElementById('class-weights').data[0].z"
+    before = driver.execute_script(rows)
+    assert len(before) == 10
+    assert before[9][0] is None
+    driver.execute_script(
+        "const pick = document.getElementById('weights-method');"
+        "pick.value = 'ldam-drw'; pick.dispatchEvent(new Event('change'))"
+    )
+    assert driver.execute_script(rows)[0][:24] == [0] * 24  # a weight of 1, until it is deferred no longer
+    assert driver.execute_script(rows) != before
+
+
+def test_learned_functions_are_drawn_with_their_seeds(opened):
+    driver = opened(methods=9, seeds=2)
+    lines = "return document.getElementById('learned').data.map((trace) => [trace.name ?? '', trace.line.width])"
+    drawn_lines = driver.execute_script(lines)
+    assert [name for name, width in drawn_lines if width > 2] == [
+        "cmw-net · classes 0, 1, 2",
+        "cmw-net · classes 3, 4, 5, 6",
+        "cmw-net · classes 7, 8, 9",
+    ]
+    assert sum(width == 1 for _, width in drawn_lines) == 3 * 2
+    assert drawn(driver, "learned") > 0
+
+
+def test_pages_without_weights_have_no_such_plots_and_no_errors(opened):
+    driver = opened(methods=9, weighted=False)
+    assert errors(driver) == []
+    boxes = "return ['weights', 'class-weights', 'weights-method', 'learned'].filter((id) => document.getElementById(id))"
+    assert driver.execute_script(boxes) == []
+
+
 def test_markup_in_class_names_stays_text(opened):
     driver = opened(
         classes=2, methods=2, seeds=1, epochs=2, class_names=("<b>bold</b> %{x}", "<a href='https://example.org'>link</a>")
@@ -270,8 +334,8 @@ def test_every_axis_of_numbers_has_a_title(opened):
         "const plot = document.getElementById(arguments[0]).layout;"
         "return Object.keys(plot).filter((key) => /^[xy]axis/.test(key) && !plot[key].title?.text)"
     )
-    # Groups and methods along an axis name themselves; the upper of two curves has its epochs below the lower.
-    names = {"groups": ["xaxis"], "ece": ["yaxis"]}
+    # Groups and methods along an axis name themselves; panels beside each other share the axis of the first.
+    names = {"groups": ["xaxis"], "ece": ["yaxis"], "weights": ["yaxis2", "yaxis3"]}
     assert {plot: driver.execute_script(script, plot) for plot in PLOTS} == {plot: names.get(plot, []) for plot in PLOTS}
 
 

@@ -5,7 +5,7 @@ import io
 from rich.console import Console
 
 from steelyard.bench.records import Run
-from steelyard.console import LiveDisplay
+from steelyard.console import LiveDisplay, TrialsDisplay
 
 RUN = Run("digits", "la", "quick", 1, {})
 OTHER = Run("digits", "ce", "quick", 0, {})
@@ -33,3 +33,31 @@ def test_plain_lines_where_there_is_no_terminal() -> None:
 
 def test_bars_in_a_terminal() -> None:
     assert "\x1b" in played(terminal=True)
+
+
+def studied(terminal: bool) -> str:
+    out = io.StringIO()
+    with TrialsDisplay(Console(file=out, width=160, force_terminal=terminal), "log_loss", minimise=True) as display:
+        display.begin(5, 1)
+        display.beat(1, {"epoch": 3, "epochs": 10, "fraction": 0.3, "balanced_accuracy": 0.5})
+        display.end({"number": 1, "state": "complete", "value": 0.5, "settings": {"tau": 1.5, "lr": 0.1}}, None)
+        display.end({"number": 2, "state": "pruned", "value": None, "settings": {"tau": 0.5}}, None)
+        display.end(
+            {"number": 3, "state": "failed", "value": None, "settings": {}, "reason": "the loss is nan [see log]"}, None
+        )
+        display.end(None, "no space left")
+    return out.getvalue()
+
+
+def test_trials_in_plain_lines() -> None:
+    text = studied(terminal=False)
+    assert "1 trials were done before" in text
+    assert "[2/5] trial 1    log loss 0.5000  tau=1.5  lr=0.1" in text
+    assert "[3/5] trial 2    pruned  tau=0.5" in text
+    assert "[4/5] trial 3    failed    the loss is nan [see log]" in text
+    assert "a trial could not be done: no space left" in text
+    assert "\x1b" not in text
+
+
+def test_trials_as_bars() -> None:
+    assert "\x1b" in studied(terminal=True)

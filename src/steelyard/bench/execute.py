@@ -76,13 +76,14 @@ def _execute(order: Order) -> dict[str, Any]:
     from steelyard.settings import resolve_method
 
     run, folder = order.run, order.folder
-    task = _load(run.problem, json.dumps(dict(order.problem), sort_keys=True))
+    task = load_task(run.problem, json.dumps(dict(order.problem), sort_keys=True))
     if "test" not in task.splits:
         raise DataError(f"data '{task.name}' have no test split to judge on")
     write_json(folder / "run.json", run.to_json() | {"id": run.id})
     started = _now()
-    recorders = open_loggers(order.loggers, folder, run.to_json())
-    listeners = [Log(folder / "log.jsonl"), Heartbeat(folder / "progress.json"), *recorders]
+    groups = group_classes(task.counts, order.groups)
+    recorders = open_loggers(order.loggers, folder, run.to_json(), groups)
+    listeners = [Log(folder / "log.jsonl", groups), Heartbeat(folder / "progress.json"), *recorders]
     with warnings.catch_warnings(record=True) as heard:
         warnings.simplefilter("always")
         fitted = fit(
@@ -105,6 +106,7 @@ def _execute(order: Order) -> dict[str, Any]:
         "peak_memory_mb": fitted.peak_memory_mb,
         "selected_epoch": fitted.selected_epoch,
         "epochs": len(fitted.history),
+        "explanations": fitted.explanations,
         "versions": versions(),
         "git_commit": git_commit(),
         "device": _device_in_words(order.device),
@@ -132,8 +134,8 @@ def _device_in_words(device: str) -> str:
 
 
 @lru_cache(maxsize=1)
-def _load(data: str, problem: str) -> Any:
-    """The task of a comparison; a worker's runs share it."""
+def load_task(data: str, problem: str) -> Any:
+    """The task of a comparison, or of a study, from its name and its settings as JSON; a worker's runs share it."""
     from steelyard.problems import ProblemSettings, load
 
     return load(data, ProblemSettings(**json.loads(problem)))

@@ -8,7 +8,10 @@ import time
 from pathlib import Path
 from typing import Any
 
+from torch import Tensor
+
 from steelyard.core.atomic import write_atomically
+from steelyard.core.counts import Groups
 from steelyard.core.measure import Report
 from steelyard.core.roles import Assesses, Observes
 from steelyard.core.rows import Clock, Evidence
@@ -21,10 +24,11 @@ class Log(Assesses):
 
     Args:
         path: of the file.
+        groups: of the classes; with them a line has "group_weights", the mean weight of the rows of their classes.
     """
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
+    def __init__(self, path: Path, groups: Groups | None = None) -> None:
+        self.path, self.groups = path, groups
         self._lines: dict[tuple[int, int], dict[str, Any]] = {}
         for line in read_log(path):
             self._lines[line["stage"], line["epoch"]] = line
@@ -32,11 +36,18 @@ class Log(Assesses):
     def assess(self, report: Report) -> None:
         """Add the epoch's line."""
         line = report.line()
+        if self.groups is not None:
+            line["group_weights"] = _rounded(self.groups, report.class_weights)
         key = (line["stage"], line["epoch"])
         self._lines = {at: kept for at, kept in self._lines.items() if at < key}
         self._lines[key] = line
         text = "".join(json.dumps(kept) + "\n" for _, kept in sorted(self._lines.items()))
         write_atomically(self.path, text.encode())
+
+
+def _rounded(groups: Groups, weights: Tensor | None) -> dict[str, float] | None:
+    """Mean weights of the groups, short; None where rows were not weighted."""
+    return None if weights is None else {name: round(mean, 6) for name, mean in groups.means(weights).items()}
 
 
 def read_log(path: Path) -> list[dict[str, Any]]:

@@ -92,7 +92,7 @@ def compare(plan: Comparison, out: Path, *, machine: Machine, display: Display, 
     Raises:
         SteelyardError: the folder cannot be written, or another process is at work in it.
     """
-    with _alone(out):
+    with alone(out):
         store = Store(out / "runs.duckdb")
         store.ingest(out)
         runs = plan.runs()
@@ -250,26 +250,30 @@ def _cores() -> int:
         return os.cpu_count() or 1
 
 
-def check_folder(out: Path) -> None:
-    """Make the folder of a comparison, before anything costly is done.
+def check_folder(out: Path, holds: str = "runs") -> None:
+    """Make the folder of a comparison or a study, and in it the one for what it holds, before anything costly is done.
 
     Raises:
         SteelyardError: it cannot be made or written.
     """
     try:
-        (out / "runs").mkdir(parents=True, exist_ok=True)
+        (out / holds).mkdir(parents=True, exist_ok=True)
         (out / ".lock").touch()
     except OSError as error:
         raise SteelyardError(f"cannot write to folder {out} ({error.strerror}); choose another with --out") from None
 
 
 @contextmanager
-def _alone(out: Path) -> Iterator[None]:
-    """Hold the folder's lock; the kernel lets go of it when this process ends, however it ends."""
-    check_folder(out)
+def alone(out: Path, what: str = "comparison", holds: str = "runs") -> Iterator[None]:
+    """Hold the folder's lock; the kernel lets go of it when this process ends, however it ends.
+
+    Raises:
+        SteelyardError: the folder cannot be written, or another process is at work in it.
+    """
+    check_folder(out, holds)
     with (out / ".lock").open("w") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
-            raise SteelyardError(f"another comparison is at work in {out}; wait for it, or choose another folder") from None
+            raise SteelyardError(f"another {what} is at work in {out}; wait for it, or choose another folder") from None
         yield

@@ -101,7 +101,7 @@ class Oracle:
         if self._kept is not None and self._kept[0] is batch and at is None and not probe:
             kept, self._kept = self._kept[1], None
             return kept
-        with self._autocast():
+        with self.autocast():
             if at is None and not probe:
                 rows: Rows = self._scorer(batch)
             else:
@@ -137,7 +137,8 @@ class Oracle:
         evaluation: Evaluation = self.objective(rows, self.clock, weights=weights, through_weights=through_weights)
         return evaluation
 
-    def _autocast(self) -> AbstractContextManager[Any]:
+    def autocast(self) -> AbstractContextManager[Any]:
+        """The precision of the model's forward pass, for a part that runs a model itself."""
         if self._precision == "bfloat16":
             return torch.autocast(self.device.type, dtype=torch.bfloat16)
         return nullcontext()

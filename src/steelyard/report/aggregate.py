@@ -23,7 +23,7 @@ def per_class(runs: Sequence[Run], name: str, classes: int) -> list[float | None
     """Mean over seeds of a per-class metric `[C]`, or None where no run has it."""
     rows = [_floats(mapping(run.result.get("per_class")).get(name), classes) for run in runs]
     kept = [row for row in rows if row is not None]
-    return tidy(_nanmean(np.stack(kept))) if kept else None
+    return tidy(nanmean(np.stack(kept))) if kept else None
 
 
 def trend(counts: Sequence[int], values: Sequence[float | None], most: int = 24) -> tuple[list[float], list[float | None]]:
@@ -48,7 +48,7 @@ def trend(counts: Sequence[int], values: Sequence[float | None], most: int = 24)
         member = block == index
         if member.any():
             centres.append(float(np.exp(np.log(sizes[member]).mean())))
-            means.append(_nanmean(data[member][:, None])[0])
+            means.append(nanmean(data[member][:, None])[0])
     return [float(f"{x:.6g}") for x in centres], tidy(np.asarray(means))
 
 
@@ -65,10 +65,16 @@ def curves(runs: Sequence[Run]) -> Json:
         for row, run in enumerate(runs):
             table[row, : len(run.log)] = _array([line.get(name) for line in run.log])
         if np.isfinite(table).any():
-            result[name] = {"mean": tidy(_nanmean(table))}
-            if len(runs) > 1:
-                result[name] |= {"low": tidy(_quiet(np.nanmin, table)), "high": tidy(_quiet(np.nanmax, table))}
+            result[name] = over_seeds(table)
     return result
+
+
+def over_seeds(table: Array) -> Json:
+    """Mean, and of several seeds lowest and highest, of what is there of a table `[seeds, epochs]`."""
+    found = {"mean": tidy(nanmean(table))}
+    if len(table) > 1:
+        found |= {"low": tidy(_quiet(np.nanmin, table)), "high": tidy(_quiet(np.nanmax, table))}
+    return found
 
 
 def blocks_of(counts: Sequence[int], names: Sequence[str]) -> tuple[list[list[int]], list[str], list[str]]:
@@ -147,7 +153,7 @@ def _floats(values: Any, length: int | None = None) -> Array | None:
     return _array(values)
 
 
-def _nanmean(table: Array) -> Array:
+def nanmean(table: Array) -> Array:
     """Mean over the first axis of what is there; NaN, without a warning, where nothing is."""
     result: Array = _quiet(np.nanmean, table)
     return result

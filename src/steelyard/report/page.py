@@ -15,7 +15,7 @@ from steelyard.report.store import Comparison, Json, mapping, read
 from steelyard.report.verdict import epoch_of, facts, verdict
 from steelyard.report.vocabulary import DASH, listed, metric_of
 
-SCRIPTS = ("base.js", "table.js", "plots.js", "matrices.js")
+SCRIPTS = ("base.js", "table.js", "plots.js", "weights.js", "matrices.js")
 
 
 def write_report(out: Path) -> Path:
@@ -140,6 +140,9 @@ def _present(data: Json) -> dict[str, bool]:
         "groups": bool(groups),
         "cost": any(value is not None for value in data["cost"].values()),
         "curves": any(method["curves"] for method in methods),
+        "weights": any(method["weights"] for method in methods),
+        "classWeights": any(method["classWeights"] for method in methods),
+        "learned": any(method["learned"] for method in methods),
         "confusion": any(method["confusion"] for method in methods),
         "reliability": any(method["reliability"] for method in methods),
     }

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Any
 
-from steelyard.report import aggregate
+from steelyard.report import aggregate, weights
 from steelyard.report.board import EPOCHS, epochs_of, estimate, ranked, rows_of
 from steelyard.report.palette import looks
 from steelyard.report.store import Comparison, Json, mapping
@@ -19,6 +19,7 @@ def payload(comparison: Comparison) -> Json:
     """Everything the plots need, averaged over seeds; only lists, numbers, strings and None."""
     names, counts = comparison.class_names, comparison.counts
     members, labels, long_labels = aggregate.blocks_of(counts, names) if counts else ([], [], [])
+    groups = {name: _indices(comparison.about["groups"].get(name), len(counts)) for name in ("many", "medium", "few")}
     methods = []
     shown = _shown(comparison)
     # The methods drawn at first come first, so that no two of them share a colour.
@@ -37,13 +38,16 @@ def payload(comparison: Comparison) -> Json:
         entry["curves"] = aggregate.curves(runs)
         entry["confusion"] = aggregate.confusion(runs, members, len(counts)) if members else None
         entry["reliability"] = aggregate.reliability(runs)
+        entry["weights"] = weights.group_weights(runs, groups, len(counts))
+        entry["classWeights"] = weights.class_weights(runs, members, len(counts))
+        entry["learned"] = weights.learned(runs)
         methods.append(entry)
     metrics = _metrics(comparison)
     return {
         "classes": names,
         "counts": counts,
         "test": _counts(comparison, "test"),
-        "groups": {name: _indices(comparison.about["groups"].get(name), len(counts)) for name in ("many", "medium", "few")},
+        "groups": groups,
         "methods": methods,
         "shown": shown,
         "epoch": epoch_of(comparison) if epoch_of(comparison) in epochs_of(comparison.leaderboard) else "last",

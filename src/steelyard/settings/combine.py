@@ -60,7 +60,10 @@ class Combination:
         """Yield the one stage; return what a part returns, if one does."""
         names = [name for name, _ in self.parts]
         programs = [started(method, task) for _, method in self.parts]
-        model = yield merged(names, [next(program) for program in programs])
+        stage = merged(names, [next(program) for program in programs])
+        if _open_weightings(stage):
+            _leave_prior(stage, _corrected_elsewhere([dry_run(method) for _, method in self.parts]))
+        model = yield stage
         returned = {name: _last_word(name, program, model) for name, program in zip(names, programs, strict=True)}
         judging = {name: judged for name, judged in returned.items() if judged is not None}
         _one_decision(list(judging))
@@ -111,7 +114,27 @@ def check_combination(parts: Sequence[Named]) -> None:
     for (first, a), (second, b) in combinations(runs, 2):
         merged([first, second], [a.stages[0], b.stages[0]])
     _one_decision([name for name, run in runs if run.judged is not run.model])
+    corrected = _corrected_elsewhere([run for _, run in runs])
+    for _, run in runs:
+        _leave_prior(run.stages[0], corrected)
     _one_prior(names, [run for _, run in runs])
+
+
+def _open_weightings(stage: Stage) -> list[Any]:
+    """Weightings that correct what others leave of the prior, unless they were told how much to correct."""
+    return [part for part in stage.objective.weighting.modules() if type(part).__name__ == "DensityRatio"]
+
+
+def _leave_prior(stage: Stage, corrected: float) -> None:
+    for weighting in _open_weightings(stage):
+        weighting.leave(corrected)
+
+
+def _corrected_elsewhere(runs: Sequence[DryRun]) -> float:
+    """The power of 1/prior that samplers, transforms, losses and decisions correct."""
+    sampled = sum(_sampler_power(run.stages[0]) for run in runs)
+    drawn = sampled + sum(_transform_power(run.stages[0], sampled) for run in runs)
+    return drawn + sum(_loss_power(run.stages[0].objective.loss, sampled) + _decision_power(run) for run in runs)
 
 
 def _one_decision(names: Sequence[str]) -> None:
@@ -138,7 +161,8 @@ def _one_prior(names: Sequence[str], runs: Sequence[DryRun]) -> None:
 def _prior_power(run: DryRun, sampled: float) -> float:
     """The k with which a method moves the decision from argmax eta_y to argmax eta_y / pi_y^k, at the end of training."""
     stage = run.stages[0]
-    return _sampler_power(stage) + _weighting_power(stage) + _loss_power(stage.objective.loss, sampled) + _decision_power(run)
+    drawn = _sampler_power(stage) + _transform_power(stage, sampled)
+    return drawn + _weighting_power(stage) + _loss_power(stage.objective.loss, sampled) + _decision_power(run)
 
 
 def _loss_power(loss: nn.Module, sampled: float) -> float:
@@ -148,6 +172,8 @@ def _loss_power(loss: nn.Module, sampled: float) -> float:
         return 1.0
     if kind == "ARB":  # with batch counts it corrects what the sampler has left
         return 1.0 if "shift" in loss.state_dict() else max(0.0, 1.0 - sampled)
+    if kind in ("JointNTXent", "JointVicreg"):  # the loss of labels inside
+        return _loss_power(loss.get_submodule("loss"), sampled)
     if kind == "LogitAdjusted":
         return float(facts["tau"])
     if kind == "GeneralizedLogitAdjusted":
@@ -162,19 +188,29 @@ def _decision_power(run: DryRun) -> float:
 
 
 def _weighting_power(stage: Stage) -> float:
-    """How steeply the weights fall with class size, in the last epoch."""
-    classes = len(PROBE_COUNTS)
-    uncertain = torch.zeros(classes, classes)
+    """How steeply the weights fall with class size, in the last epoch, for a batch of all rows."""
+    counts = torch.tensor(PROBE_COUNTS)
+    target = torch.repeat_interleave(torch.arange(len(counts)), counts)
     evidence = Evidence(
-        target=torch.arange(classes),
-        logits=uncertain,
-        losses=torch.full((classes,), 1.0),
-        features=torch.ones(classes, 8),
-        index=torch.tensor(PROBE_COUNTS).cumsum(0) - 1,
+        target=target,
+        logits=torch.zeros(len(target), len(counts)),
+        losses=torch.ones(len(target)),
+        features=torch.ones(len(target), 8),
+        index=torch.arange(len(target)),
         clock=_LAST_EPOCH,
     )
     with torch.no_grad():
-        return _power(stage.objective.weighting(evidence))
+        weights = stage.objective.weighting(evidence)
+    return _power(torch.bincount(target, weights) / counts)
+
+
+def _transform_power(stage: Stage, sampled: float) -> float:
+    """Over-sampling inside a batch evens out what the sampler has left."""
+    if type(stage.transform).__name__ != "RandomOversample":
+        return 0.0
+    counts = torch.tensor(PROBE_COUNTS).double()
+    filled = torch.maximum(counts, counts.max() * float(vars(stage.transform)["ratio"]))
+    return max(0.0, _power(filled / counts) - sampled)
 
 
 def _sampler_power(stage: Stage) -> float:

@@ -162,7 +162,7 @@ def words_of(run: DryRun) -> dict[str, str]:
                 text = _describe(value)
                 found.setdefault(slot, []).append(f"{text} (stage {number})" if several else text)
     words = {slot: ", ".join(texts) for slot, texts in found.items()}
-    if run.judged is not run.model:
+    if all(part is not run.judged for part in run.model.modules()):  # a part of what was trained decides nothing new
         words["decision"] = _describe(getattr(run.judged, "decision", run.judged))
     if several:
         words["stages"] = str(len(run.stages))

@@ -8,6 +8,7 @@ import re
 import types
 import typing
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, Union
@@ -156,10 +157,7 @@ class Parameter:
 def parameters_of(function: Callable[..., Any], skip: Iterable[str] = ()) -> dict[str, Parameter]:
     """The parameters of a function or class that can be set by name, without those of `skip`."""
     target = function.__init__ if inspect.isclass(function) else function
-    try:
-        hints = typing.get_type_hints(target)
-    except (NameError, TypeError, AttributeError):  # a user's annotation that cannot be looked up: the default's type decides
-        hints = {}
+    hints = _hints_of(target)
     passed_over = {*skip, "self"} if inspect.isclass(function) else set(skip)
     found = {}
     for name, parameter in inspect.signature(target).parameters.items():
@@ -169,6 +167,16 @@ def parameters_of(function: Callable[..., Any], skip: Iterable[str] = ()) -> dic
         positional = parameter.kind is parameter.POSITIONAL_OR_KEYWORD
         found[name] = Parameter(name, annotation, parameter.default, positional)
     return found
+
+
+def _hints_of(target: Callable[..., Any]) -> dict[str, Any]:
+    """Types by name; one whose names cannot be looked up is left out, and the default's type decides."""
+    hints: dict[str, Any] = {}
+    for name, annotation in getattr(target, "__annotations__", {}).items():
+        alone = types.SimpleNamespace(__annotations__={name: annotation})
+        with suppress(NameError, TypeError, AttributeError):
+            hints |= typing.get_type_hints(alone, globalns=getattr(target, "__globals__", {}))
+    return hints
 
 
 def _type_of_default(default: object) -> Any:
@@ -224,7 +232,7 @@ def convert(key: str, text: str, annotation: Any) -> Any:
         >>> convert("milestones", "(0.8,0.9)", tuple[float, ...]), convert("q", "none", float | None)
         ((0.8, 0.9), None)
     """
-    for choice in _choices(annotation):
+    for choice in choices_of(annotation):
         value = _read(text, choice)
         if value is not _UNREADABLE:
             return value
@@ -249,7 +257,20 @@ def type_in_words(annotation: Any) -> str:
         >>> type_in_words(float | None), type_in_words(Literal["head", "tail"])
         ('a finite number or none', "'head' or 'tail'")
     """
-    return " or ".join(_one_in_words(choice) for choice in sorted(_choices(annotation), key=lambda c: c is type(None)))
+    return " or ".join(_one_in_words(choice) for choice in sorted(choices_of(annotation), key=lambda c: c is type(None)))
+
+
+def is_writable(annotation: Any) -> bool:
+    """Whether some value of a type can be written as text; None alone does not count.
+
+    Example:
+        >>> is_writable(float | None), is_writable(tuple[float, ...]), is_writable(dict[str, float])
+        (True, True, False)
+    """
+    plain = (int, float, bool, str, Path, Any, tuple, list)
+    return any(
+        choice in plain or typing.get_origin(choice) in (Literal, tuple, list, Sequence) for choice in choices_of(annotation)
+    )
 
 
 def _one_in_words(annotation: Any) -> str:
@@ -261,8 +282,8 @@ def _one_in_words(annotation: Any) -> str:
     return _WORDS.get(annotation, f"a {getattr(annotation, '__name__', annotation)} object, which cannot be written as text")
 
 
-def _choices(annotation: Any) -> list[Any]:
-    """The members of a union, those that accept fewer texts first."""
+def choices_of(annotation: Any) -> list[Any]:
+    """The members of a union type, those that accept fewer texts first; other types alone."""
     if typing.get_origin(annotation) in (Union, types.UnionType):
         order = [type(None), bool, int, float]
         members = list(typing.get_args(annotation))
@@ -307,7 +328,7 @@ def _read_several(text: str, origin: Any, arguments: tuple[Any, ...]) -> Any:
         return _UNREADABLE
     kinds = member_types if fixed else [member_types[0]] * len(items)
     values = [
-        next((v for v in (_read(item, c) for c in _choices(kind)) if v is not _UNREADABLE), _UNREADABLE)
+        next((v for v in (_read(item, c) for c in choices_of(kind)) if v is not _UNREADABLE), _UNREADABLE)
         for item, kind in zip(items, kinds, strict=True)
     ]
     if _UNREADABLE in values:

@@ -13,13 +13,22 @@ from typing import Any
 from torch import Tensor
 
 from steelyard.core.descent import plain
-from steelyard.core.errors import SteelyardError, UnknownName
+from steelyard.core.errors import CombinationError, SteelyardError, UnknownName
 from steelyard.core.loss import CrossEntropy, Loss
 from steelyard.core.sampler import Sampler, ShuffledSampler
 from steelyard.core.transform import untouched
 from steelyard.core.weighting import Uniform, Weighting
-from steelyard.settings.names import imported, public_modules
-from steelyard.settings.text import Parameter, check_complete, convert, format_call, parameters_of, split_call, split_setting
+from steelyard.settings.names import ROOMS, imported, known_names, public_modules
+from steelyard.settings.text import (
+    Parameter,
+    check_complete,
+    convert,
+    format_call,
+    is_writable,
+    parameters_of,
+    split_call,
+    split_setting,
+)
 
 WORDS = ("loss", "weighting", "sampler", "transform", "descent", "decision")
 _ROOMS = {word: f"steelyard.{word}s" if word != "loss" else "steelyard.losses" for word in WORDS}
@@ -39,11 +48,29 @@ SHORT_NAMES: dict[str, dict[str, str]] = {
         "gla": "generalized-logit-adjusted",
         "gca": "generalized-class-aware",
     },
-    "weighting": {"class-balanced": "effective-number", "cb": "effective-number"},
+    "weighting": {
+        "class-balanced": "effective-number",
+        "cb": "effective-number",
+        "cdb": "class-difficulty",
+        "rdr": "density-ratio",
+        "ot": "optimal-transport",
+        "l2rw": "learn-to-reweight",
+        "mw-net": "meta-weight-net",
+        "cmw-net": "class-aware-meta-weight-net",
+        "curvenet": "loss-curve-net",
+    },
+    "transform": {"m2m": "major-to-minor", "cutmix": "cut-mix"},
+    "descent": {
+        "metabalance": "meta-balance",
+        "cc-sam": "class-conditional-sam",
+        "sam-a": "asymmetric-sam",
+        "imbsam": "imb-sam",
+    },
 }
 """What some of them are called everywhere else."""
 
-_FROM_TASK = ("class_counts", "num_classes")
+_FROM_TASK = ("class_counts", "num_classes", "rows")
+"""Class sizes `[C]`, C, and the number of training rows."""
 _FROM_LOOP = ("targets", "seed", "rank", "world_size", "reduction")
 
 
@@ -90,9 +117,21 @@ def name_of_word(value: Any) -> str:
 def _is_word(word: str, value: Any) -> bool:
     if word in _BASES:
         return inspect.isclass(value) and issubclass(value, _BASES[word]) and not inspect.isabstract(value)
+    if word == "decision":
+        return inspect.isclass(value) and "forward" in vars(value) and _arguments(vars(value)["forward"]) == ["logits"]
     if inspect.isclass(value):
-        return "__call__" in vars(value) or "forward" in vars(value)
-    return inspect.isfunction(value) and len(inspect.signature(value).parameters) == 2
+        called = vars(value).get("__call__") or vars(value).get("forward")
+        return called is not None and not inspect.isabstract(value) and _acts_on_a_batch(called)
+    return inspect.isfunction(value) and _acts_on_a_batch(value)
+
+
+def _acts_on_a_batch(function: Any) -> bool:
+    """Whether it is a transform or a descent: called with an oracle and a batch."""
+    return _arguments(function) == ["oracle", "batch"]
+
+
+def _arguments(function: Any) -> list[str]:
+    return [name for name in inspect.signature(function).parameters if name != "self"]
 
 
 @dataclass(frozen=True)
@@ -116,6 +155,11 @@ class Choice:
         """How it is written."""
         return format_call(self.name, self.settings)
 
+    @property
+    def parameters(self) -> dict[str, Parameter]:
+        """What can be set by name: the parameters that come neither from the task nor from the loop."""
+        return _parameters_of(self.word, self.target)
+
     def __str__(self) -> str:
         return self.text
 
@@ -125,7 +169,8 @@ class Choice:
             return self.target
         given = {key: value.build(class_counts) if isinstance(value, Choice) else value for key, value in self.settings.items()}
         names = inspect.signature(self.target).parameters
-        given |= {k: v for k, v in (("class_counts", class_counts), ("num_classes", len(class_counts))) if k in names}
+        facts = {"class_counts": class_counts, "num_classes": len(class_counts), "rows": int(class_counts.sum())}
+        given |= {key: value for key, value in facts.items() if key in names}
         if self.word == "sampler":
             return functools.partial(self.target, **given) if given else self.target
         return self.target(**given)
@@ -141,6 +186,7 @@ def choose(word: str, text: str) -> Choice:
     Raises:
         UnknownName: no such word, name or setting.
         ArgumentError: a value is not of its parameter's type.
+        CombinationError: it needs something that text cannot give (a meta set, a model); says which method brings it.
         SteelyardError: a setting is missing, given twice, or the text cannot be read.
 
     Example:
@@ -162,10 +208,8 @@ def choose(word: str, text: str) -> Choice:
 
 
 def _bind(word: str, name: str, target: Any, arguments: list[str]) -> dict[str, Any]:
-    if not inspect.isclass(target) and word in ("transform", "descent"):
-        known: dict[str, Parameter] = {}
-    else:
-        known = parameters_of(target, skip=_FROM_TASK + _FROM_LOOP)
+    known = _parameters_of(word, target)
+    _refuse_what_text_cannot_give(word, name, target, known)
     free = [parameter.name for parameter in known.values() if parameter.positional]
     settings: dict[str, Any] = {}
     for position, argument in enumerate(arguments):
@@ -182,6 +226,43 @@ def _bind(word: str, name: str, target: Any, arguments: list[str]) -> dict[str, 
         settings[key] = convert(key, value, known[key].annotation) if inner is None else choose(inner, value)
     check_complete(name, known, settings)
     return settings
+
+
+def _parameters_of(word: str, target: Any) -> dict[str, Parameter]:
+    if not inspect.isclass(target) and word in ("transform", "descent"):
+        return {}  # the thing itself, not what makes it
+    return parameters_of(target, skip=_FROM_TASK + _FROM_LOOP)
+
+
+def _refuse_what_text_cannot_give(word: str, name: str, target: Any, known: Mapping[str, Parameter]) -> None:
+    """A word alone has no rows or models to offer: those come with a method."""
+    lacking = [
+        parameter.name
+        for parameter in known.values()
+        if parameter.required and _word_of_type(parameter.annotation) is None and not is_writable(parameter.annotation)
+    ]
+    if not lacking:
+        return
+    bringing = methods_with(target)
+    instead = (
+        f"use the method {' or '.join(map(repr, bringing))}, which brings it"
+        if bringing
+        else "build it in a method of your own"
+    )
+    raise CombinationError(f"{word} '{name}' needs `{lacking[0]}`, which cannot be written as text: {instead}")
+
+
+def methods_with(target: Any) -> list[str]:
+    """The methods of steelyard that use a class or function, by name.
+
+    Example:
+        >>> from steelyard.core.weighting import Uniform
+        >>> methods_with(Uniform)
+        []
+    """
+    room = ROOMS["method"]
+    modules = {name: importlib.import_module(f"{room}.{name.replace('-', '_')}") for name in known_names("method")}
+    return [name for name, module in modules.items() if any(value is target for value in vars(module).values())]
 
 
 def _word_of_type(annotation: Any) -> str | None:

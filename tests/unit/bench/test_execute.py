@@ -49,6 +49,39 @@ def test_a_run_writes_all_that_the_report_needs(tmp_path: Path) -> None:
     assert not (tmp_path / "progress.json").exists()
 
 
+LEARNT = """
+from steelyard.core.objective import Objective
+from steelyard.core.roles import Explains
+from steelyard.core.stage import Stage
+from steelyard.core.weighting import Weighting
+
+
+class Fixed(Weighting, Explains):
+    def forward(self, evidence):
+        return evidence.losses.sigmoid()
+
+    def explain(self):
+        return {"loss": [0.0, 1.0], "weight": {"all": [1.0, 0.5]}}
+
+
+def learnt(task):
+    yield Stage(Objective(weighting=Fixed()))
+"""
+
+
+def test_weights_and_what_a_weighting_has_learnt_are_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "own_weighting.py").write_text(LEARNT)
+    monkeypatch.syspath_prepend(tmp_path)
+    plain = execute(order(tmp_path / "plain", "ce"))
+    assert plain["explanations"] == {}
+    execute(order(tmp_path / "own", "own_weighting:learnt"))
+    saved = json.loads((tmp_path / "own" / "result.json").read_text())
+    assert saved["explanations"] == {"objective.weighting": {"loss": [0.0, 1.0], "weight": {"all": [1.0, 0.5]}}}
+    lines = [json.loads(line) for line in (tmp_path / "own" / "log.jsonl").read_text().splitlines()]
+    assert all(set(line["group_weights"]) == {"many", "medium", "few"} for line in lines)
+    assert all(len(line["class_weights"]) == 10 for line in lines)
+
+
 def test_a_fault_in_a_method_is_kept_with_its_traceback(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def broken(*_: object, **__: object) -> None:
         raise RuntimeError("out of luck")
@@ -64,7 +97,7 @@ def test_data_without_a_test_split_cannot_be_judged(tmp_path: Path, monkeypatch:
 
     task = load("digits", factor=20.0)
     del task.splits["test"]
-    monkeypatch.setattr("steelyard.bench.execute._load", lambda *_: task)
+    monkeypatch.setattr("steelyard.bench.execute.load_task", lambda *_: task)
     with pytest.raises(SteelyardError, match="no test split"):
         execute(order(tmp_path))
 

@@ -7,10 +7,15 @@ import pytest
 from tiny import Blobs, numbers, two_stages
 
 from steelyard.bench.listeners import Heartbeat, Log, read_beat, read_log
+from steelyard.core.counts import group_classes
 from steelyard.core.fit import fit
+from steelyard.core.objective import Objective
 from steelyard.core.regime import Regime
 from steelyard.core.roles import Observes
 from steelyard.core.rows import Evidence
+from steelyard.core.stage import Stage, Steps
+from steelyard.core.task import TaskView
+from steelyard.weightings import InverseFrequency
 
 REGIME = Regime(epochs=3, batch_size=16, lr=0.05)
 
@@ -39,6 +44,22 @@ def test_the_log_of_an_interrupted_run_is_that_of_a_whole_one(tmp_path: Path) ->
             )
     fit(Blobs(), two_stages, REGIME, folder=tmp_path, listeners=[Log(tmp_path / "log.jsonl")])
     assert numbers(read_log(tmp_path / "log.jsonl")) == numbers(whole.history)
+
+
+def weighted(task: TaskView) -> Steps:
+    """Plain, then weighted by class."""
+    yield Stage(epochs=1)
+    yield Stage(Objective(weighting=InverseFrequency(task.counts)), epochs=1)
+
+
+def test_a_log_has_the_mean_weights_of_the_groups_where_rows_are_weighted(tmp_path: Path) -> None:
+    task = Blobs()
+    fit(task, weighted, REGIME, listeners=[Log(tmp_path / "log.jsonl", group_classes(task.counts))])
+    plain, line = read_log(tmp_path / "log.jsonl")
+    assert plain["group_weights"] is None
+    # A class each: thirds of three classes.
+    assert list(line["group_weights"].values()) == pytest.approx(line["class_weights"], abs=1e-6)
+    assert line["group_weights"]["few"] > line["group_weights"]["many"]
 
 
 def test_a_log_with_a_broken_last_line_is_read_up_to_there(tmp_path: Path) -> None:

@@ -39,6 +39,10 @@ def drawn(pool: RowPool, numbers: Iterable[int], where: Oracle | None = None) ->
     return [pool.batch(where, number).index.tolist() for number in numbers]
 
 
+def joined(batches: list[list[int]]) -> list[int]:
+    return [row for batch in batches for row in batch]
+
+
 class Ahead(Held):
     """Reads three batches ahead, as a source with workers does."""
 
@@ -82,7 +86,7 @@ def test_the_number_is_the_step_of_the_clock_where_none_is_given():
 
 def test_an_epoch_draws_each_row_once_and_epochs_differ():
     batches = drawn(RowPool(numbered(20), batch_size=5), range(8))
-    first, second = sum(batches[:4], []), sum(batches[4:], [])
+    first, second = joined(batches[:4]), joined(batches[4:])
     assert sorted(first) == sorted(second) == list(range(20))
     assert first != second
 
@@ -116,7 +120,7 @@ def test_inputs_targets_and_numbers_belong_together_and_inputs_are_read():
 def test_the_sampler_says_in_which_order():
     source = blobs((90, 9, 1), 0)
     batches = drawn(RowPool(source, batch_size=50, sampler=BalancedSampler), range(20))
-    classes = Counter(source.target[torch.tensor(sum(batches, []))].tolist())
+    classes = Counter(source.target[torch.tensor(joined(batches))].tolist())
     assert all(250 < classes[label] < 420 for label in range(3))
     assert drawn(RowPool(source, sampler=ShuffledSampler), [0]) == drawn(RowPool(source), [0])
 

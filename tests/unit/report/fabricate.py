@@ -18,6 +18,8 @@ METHODS = {
     "focal": (-4.2, 1.69, 1.03, False, 0.04, {"loss": "Focal"}),
     "ldam-drw": (-2.1, 1.1, 1.06, False, 0.1, {"loss": "LDAM", "weighting": "Deferred"}),
     "imbsam": (-0.9, 0.79, 2.04, False, 0.03, {"descent": "ImbSAM", "loss": "LogitAdjusted"}),
+    "rdr": (-1.2, 0.84, 1.06, False, 0.06, {"weighting": "DensityRatio"}),
+    "cmw-net": (-1.5, 0.92, 3.31, False, 0.08, {"weighting": "ClassAwareMetaWeightNet"}),
 }
 NAMES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 
@@ -35,9 +37,13 @@ def fabricate(
     validation: bool = True,
     class_names: tuple[str, ...] | None = None,
     command: str = "steelyard compare cifar10 --factor 100 --methods ce,cb-drw,la,mixup-bs,focal,imbsam --seeds 3 --out runs/x",
+    weighted: bool = True,
     seed: int = 0,
 ) -> Path:
-    """Write comparison.json, leaderboard.json and the runs; `unfinished` runs have a log but no result."""
+    """Write comparison.json, leaderboard.json and the runs; `unfinished` runs have a log but no result.
+
+    Without `weighted` neither weights nor what was learnt is stored, as in folders from before they were.
+    """
     rng = np.random.default_rng(seed)
     counts = [int(n_max * factor ** (-c / max(1, classes - 1))) for c in range(classes)]
     test = [max(2, min(1000, 20000 // classes))] * classes
@@ -50,9 +56,12 @@ def fabricate(
         for run_seed in range(seeds):
             folder = out / "runs" / f"{name}-{run_seed}"
             stop = epochs // 2 if (name, run_seed) in unfinished else epochs
-            _log(folder, rng, spec, stop, epochs, validation)
+            weights = _weights(name, run_seed, counts, epochs) if weighted and "weighting" in spec[5] else None
+            _log(folder, rng, spec, stop, epochs, validation, weights)
             if (name, run_seed) not in unfinished:
                 result = _result(rng, name, run_seed, spec, counts, test, groups, validation)
+                if weighted:
+                    result["explanations"] = _explanations(run_seed) if name == "cmw-net" else {}
                 _write(folder / "result.json", result)
                 results[name].append(result)
     _write(out / "leaderboard.json", _leaderboard(table, results, groups, seeds))
@@ -139,7 +148,48 @@ def _comparison(
     }
 
 
-def _log(folder: Path, rng: np.random.Generator, spec: tuple[Any, ...], stop: int, epochs: int, validation: bool) -> None:
+def _weights(name: str, seed: int, counts: list[int], epochs: int) -> list[list[float | None]]:
+    """Mean weight of each class by epoch: deferred and constant, or drifting from 1 to where a learned weighting ends."""
+    rng = np.random.default_rng([seed, len(name)])
+    size = np.maximum(np.asarray(counts, dtype=float), 1)
+    lines: list[list[float | None]] = []
+    for epoch in range(epochs):
+        progress = (epoch + 1) / epochs
+        if name.endswith("drw"):
+            power = 0.0 if progress <= 0.8 else 0.75
+            noise = np.ones(len(size))
+        else:
+            power = 0.62 * (1 - np.exp(-5 * progress)) if name == "rdr" else 0.5 * progress * np.exp(1 - progress)
+            noise = np.exp(rng.normal(0, 0.05, len(size)) * (1 + 6 / np.sqrt(size)))
+        weight = (size.max() / size) ** power * noise
+        weight = weight * size.sum() / (weight * size).sum() if name == "rdr" else weight / weight.mean()
+        lines.append([round(float(w), 6) for w in weight])
+    if len(size) > 5:
+        lines[0][-1] = None  # no row of the smallest class was drawn
+    return lines
+
+
+def _explanations(seed: int) -> dict[str, Any]:
+    """What a weight net with three heads may have learnt."""
+    rng = np.random.default_rng(seed)
+    loss = np.linspace(0, 7 + rng.uniform(0, 2), 50)
+    heads = {"classes 0, 1, 2": (0.3, 0.35), "classes 3, 4, 5, 6": (0.5, 0.55), "classes 7, 8, 9": (0.62, 1.1)}
+    lines = {}
+    for label, (base, slope) in heads.items():
+        raw = np.log(base / (1 - base)) + slope * (1 + rng.normal(0, 0.15)) * loss / (1 + 0.25 * loss)
+        lines[label] = (1 / (1 + np.exp(-raw))).round(6).tolist()
+    return {"objective.weighting": {"loss": loss.round(6).tolist(), "weight": lines}}
+
+
+def _log(
+    folder: Path,
+    rng: np.random.Generator,
+    spec: tuple[Any, ...],
+    stop: int,
+    epochs: int,
+    validation: bool,
+    weights: list[list[float | None]] | None,
+) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     _write(folder / "run.json", {"method": folder.name.rsplit("-", 1)[0]})
     target = 1 / (1 + np.exp(-(spec[0] + spec[1] * 2.6)))
@@ -151,6 +201,8 @@ def _log(folder: Path, rng: np.random.Generator, spec: tuple[Any, ...], stop: in
         if validation:
             line["valid_balanced_accuracy"] = float(np.clip(target * progress + rng.normal(0, 0.012), 0, 1))
             line["valid_loss"] = 2.3 - 1.2 * progress + rng.normal(0, 0.03)
+        if weights is not None:
+            line["class_weights"] = weights[epoch - 1]
         lines.append(json.dumps(line))
     (folder / "log.jsonl").write_text("\n".join(lines) + "\n", encoding="utf-8")
 

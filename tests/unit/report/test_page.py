@@ -82,6 +82,33 @@ def test_every_part_is_there(fabricate, tmp_path):
     assert "ldam-drw (seed 0), ldam-drw (seed 1) and ldam-drw (seed 2)" in page.text
 
 
+def test_weights_are_shown_where_a_method_weights_rows(fabricate, tmp_path):
+    page = page_of(fabricate(tmp_path, methods=9, seeds=2, epochs=4))
+    assert {"weights", "class-weights", "weights-method", "learned"} <= page.ids
+    data = json.loads(page.data)
+    assert [m["name"] for m in data["methods"] if m["weights"]] == ["cb-drw", "ldam-drw", "rdr", "cmw-net"]
+    assert [m["name"] for m in data["methods"] if m["learned"]] == ["cmw-net"]
+    assert "Learned functions" in page.text
+
+
+@pytest.mark.parametrize("settings", [{"weighted": False, "methods": 9}, {"methods": 1}], ids=["older folder", "no weighting"])
+def test_without_weights_there_is_no_section_for_them(fabricate, tmp_path, settings):
+    page = page_of(fabricate(tmp_path, seeds=2, epochs=4, **settings))
+    assert not {"weights", "class-weights", "weights-method", "learned"} & page.ids
+    assert "Weights over training" not in page.text
+    assert "curves" in page.ids
+
+
+def test_weights_and_explanations_that_are_no_such_thing_are_left_out(fabricate, tmp_path):
+    out = fabricate(tmp_path, methods=9, seeds=1, epochs=4)
+    for path in (out / "runs").glob("*/log.jsonl"):
+        lines = [json.loads(line) | {"class_weights": "soon", "group_weights": [1]} for line in path.read_text().splitlines()]
+        path.write_text("\n".join(map(json.dumps, lines)))
+    for path in (out / "runs").glob("*/result.json"):
+        edit(path, lambda result: result.update(explanations={"objective.weighting": {"table": [1, 2]}, "x": None}))
+    assert not {"weights", "class-weights", "learned"} & page_of(out).ids
+
+
 def test_nothing_is_loaded_from_elsewhere(fabricate, tmp_path):
     page = page_of(fabricate(tmp_path))
     assert all(address.startswith(("#", "data:")) for address in page.addresses)
@@ -106,7 +133,7 @@ def test_names_and_commands_cannot_break_the_page(fabricate, tmp_path):
     out = fabricate(tmp_path, classes=2, methods=3, class_names=NASTY, command="x </script><script>alert(3)</script> & <b>")
     edit(out / "comparison.json", lambda value: value.update(name="<i>name</i>", git_commit="</style>"))
     page = page_of(out)
-    assert page.tags.count("script") == 6
+    assert page.tags.count("script") == 7
     assert not {"img", "i", "alert"} & set(page.tags)
     assert json.loads(page.data)["classes"] == list(NASTY)
     assert f"The rarer class: {NASTY[1]}" in page.text

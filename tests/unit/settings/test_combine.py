@@ -17,7 +17,7 @@ from steelyard.settings.combine import merged
 from steelyard.settings.probe import dry_run, slots_of, words_of
 from steelyard.settings.recipe import resolve_method
 from steelyard.transforms import Mixup
-from steelyard.weightings import Deferred
+from steelyard.weightings import Deferred, DensityRatio
 
 
 def test_words_of_both_end_up_in_one_stage() -> None:
@@ -91,6 +91,9 @@ def test_two_parts_that_set_the_same_word_are_refused(text: str, says: str) -> N
         "arb(counts=global)+balanced-sampling",
         "sqrt-sampling+la",
         "loss=la weighting=deferred(inverse-frequency)",
+        "la+rdr(prior_power=1)",
+        "la+rdr(prior=batch_count,prior_power=1.0)",
+        "rdr-la+posthoc-la",
         "posthoc-la+class-balanced",
         "mixup-bs+inverse-frequency(power=0.5)",
         "weighting=inverse-frequency+decision=logit-shift",
@@ -100,6 +103,32 @@ def test_a_prior_that_would_be_corrected_twice_is_refused(text: str) -> None:
     with pytest.raises(CombinationError, match="prior would be corrected twice") as caught:
         resolve_method(text)
     assert "alpha_y = delta_y/pi_y (Menon et al. 2021)" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "power"),
+    [
+        ("rdr+mixup", 1.0),
+        ("focal+rdr", 1.0),
+        ("la+rdr", 0.0),
+        ("loss=la weighting=rdr transform=mixup", 0.0),
+        ("rdr+posthoc-la(tau=0.5)", 0.5),
+        ("la(tau=0.25)+weighting=deferred(rdr)", 0.75),
+        ("balanced-sampling+rdr", 0.0),
+        ("la(tau=0.25)+rdr(prior_power=0.5)", 0.5),
+        ("rdr-la(prior_power=0.2)+mixup", 0.2),
+        ("rdr-la(double_correction=true)+mixup", 1.0),
+    ],
+)
+def test_density_ratios_correct_what_the_others_leave_of_the_prior(text: str, power: float) -> None:
+    stage = dry_run(resolve_method(text)).stages[0]
+    (weighting,) = [part for part in stage.objective.weighting.modules() if isinstance(part, DensityRatio)]
+    assert weighting.power == pytest.approx(power, abs=0.05)
+
+
+@pytest.mark.parametrize("text", ["la+cdb", "cdb+balanced-sampling", "cdb+posthoc-la"])
+def test_class_difficulty_corrects_no_prior(text: str) -> None:
+    assert "class-difficulty" in words_of(dry_run(resolve_method(text)))["weighting"]
 
 
 def two_stages(task: TaskView) -> Steps:
@@ -166,3 +195,10 @@ def test_a_decision_is_taken_over_by_the_combination() -> None:
     bare.model.eval()
     counts = Blobs().counts
     assert torch.allclose(fitted.model(inputs), bare.model(inputs) - (counts / counts.sum()).log(), atol=1e-6)
+
+
+def test_repeating_rows_in_the_batch_corrects_the_prior_that_the_sampler_left() -> None:
+    with pytest.raises(CombinationError, match="corrected twice"):
+        resolve_method("la+random-oversample")
+    resolve_method("la(tau=0.5)+random-oversample(ratio=0.1)")
+    resolve_method("balanced-sampling+random-oversample")

@@ -1,16 +1,22 @@
 from __future__ import annotations
 
 import functools
+import inspect
+import sys
+import types
 
 import pytest
 import torch
 
-from steelyard.core.errors import ArgumentError, SteelyardError, UnknownName
+from steelyard.core.descent import plain
+from steelyard.core.errors import ArgumentError, CombinationError, SteelyardError, UnknownName
 from steelyard.core.loss import CrossEntropy
+from steelyard.core.rows import Evidence
 from steelyard.core.transform import untouched
+from steelyard.core.weighting import Weighting
 from steelyard.losses import LogitAdjusted
 from steelyard.samplers import PowerSampler, ProgressiveSampler
-from steelyard.settings.words import SHORT_NAMES, WORDS, choose, kebab, name_of_word, words_in
+from steelyard.settings.words import SHORT_NAMES, WORDS, choose, kebab, methods_with, name_of_word, words_in
 from steelyard.transforms import Mixup
 from steelyard.weightings import Deferred, EffectiveNumber, InverseFrequency
 
@@ -114,6 +120,56 @@ def test_what_cannot_be_read_is_one_sentence(word: str, text: str, error: type[S
         choose(word, text)
     assert says in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "method"),
+    [("learn-to-reweight", "l2rw"), ("l2rw(scope=head)", "l2rw"), ("deferred(mw-net)", "mw-net"), ("ot", "ot")],
+)
+def test_a_word_that_text_cannot_make_names_the_method_that_brings_it(text: str, method: str) -> None:
+    with pytest.raises(CombinationError, match=f"cannot be written as text: use the method '{method}', which brings it"):
+        choose("weighting", text)
+
+
+class NeedsModel(Weighting):
+    """A weighting of somebody's own that no method of steelyard uses."""
+
+    def __init__(self, model: torch.nn.Module, power: float = 1.0) -> None:
+        super().__init__()
+
+    def forward(self, evidence: Evidence) -> torch.Tensor:
+        return torch.ones(len(evidence.target))
+
+
+def test_a_word_that_no_method_brings_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    module = types.ModuleType("tricks")
+    module.NeedsModel = NeedsModel  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "tricks", module)
+    with pytest.raises(
+        CombinationError, match="needs `model`, which cannot be written as text: build it in a method of your own"
+    ):
+        choose("weighting", "tricks:NeedsModel(power=2)")
+
+
+def test_methods_that_use_a_word_are_found_by_it() -> None:
+    assert "drw" in methods_with(InverseFrequency)
+    assert "la" not in methods_with(InverseFrequency)
+    assert methods_with(NeedsModel) == []
+
+
+def test_only_what_acts_on_a_batch_is_a_transform_or_a_descent() -> None:
+    assert all(
+        inspect.isclass(value) or value in (plain, untouched)
+        for word in ("transform", "descent")
+        for value in words_in(word).values()
+    )
+    assert "adjusted" not in words_in("decision")  # a model with its decision, not a decision
+
+
+def test_settings_of_a_choice_are_those_that_text_can_give() -> None:
+    assert set(choose("loss", "la").parameters) == {"tau"}
+    assert choose("transform", "untouched").parameters == {}
+    assert "class_counts" not in choose("weighting", "rdr").parameters
 
 
 def test_names_of_objects_are_those_of_their_classes() -> None:

@@ -116,6 +116,27 @@ plot("cost", () => {
 }, ["methods", "epoch"]);
 byId("cost-metric")?.addEventListener("change", () => draw("epoch"));
 
+// Which stage an epoch belongs to, in hover texts, where a method has several.
+const stageOf = (m, epoch) => (m.curves.stages?.length > 1 ? ` · stage ${esc(m.curves.stages.filter(([start]) => start <= epoch).at(-1)[1])}` : "");
+
+function epochAxis() {
+  const last = Math.max(1, ...METHODS.map((m) => m.curves.epochs ?? 0)), step = [1, 2, 5, 10, 20, 50, 100, 200, 500].find((s) => last / s <= 12) ?? 1000;
+  const tickvals = [1, ...Array.from({ length: Math.floor(last / step) }, (_, i) => (i + 1) * step).filter((e) => e > 1 && (step === 1 || e > step / 2))];
+  return { title: "epoch", range: last > 1 ? [1 - 0.01 * last, last * 1.01] : [0, 2], tickvals };
+}
+
+// A method's curve over the epochs: the mean over seeds as a line, from the lowest to the highest seed as a band.
+function lineAndBand(m, curve, axes, scale, words) {
+  const x = curve.mean.map((_, i) => i + 1);
+  const text = curve.mean.map((v, i) => `<b>${esc(m.name)}</b><br>epoch ${i + 1}${stageOf(m, i + 1)}<br>${words(v)}`);
+  const line = { type: "scatter", mode: x.length > 1 ? "lines" : "markers", x, y: curve.mean.map((v) => (v === null ? null : scale * v)), ...axes, line: { color: ink(m), width: 2, dash: m.dash }, marker: { color: colour(m) }, text, hoverinfo: "text" };
+  if (!curve.low || x.length < 2) return [line];
+  const kept = x.map((_, i) => i).filter((i) => curve.low[i] !== null && curve.high[i] !== null);
+  const edge = [...kept, ...kept.slice().reverse()];
+  const band = { type: "scatter", mode: "lines", x: edge.map((i) => x[i]), y: edge.map((i, k) => scale * (k < kept.length ? curve.high : curve.low)[i]), ...axes, fill: "toself", fillcolor: see(colour(m), m.control ? 0.09 : 0.15), line: { width: 0 }, hoverinfo: "skip" };
+  return [band, line];
+}
+
 plot("curves", () => {
   const panels = [["train_loss", "training loss", 1, "y"], ["valid_balanced_accuracy", "validation balanced acc., %", 100, "y2"], ["valid_loss", "validation loss", 1, "y2"]];
   const has = (key) => METHODS.some((m) => m.curves[key]);
@@ -123,25 +144,16 @@ plot("curves", () => {
   const traces = visible().flatMap((m) => chosen.flatMap(([key, label, scale], panel) => {
     const curve = m.curves[key];
     if (!curve) return [];
-    const x = curve.mean.map((_, i) => i + 1), axis = panel ? "y2" : "y";
-    const scaled = (list) => list.map((v) => (v === null ? null : scale * v));
-    const stage = (epoch) => (m.curves.stages.length > 1 ? ` · stage ${esc(m.curves.stages.filter(([start]) => start <= epoch).at(-1)[1])}` : "");
     const unit = scale === 100 ? " %" : "", digits = scale === 100 ? 1 : 3;
-    const line = { type: "scatter", mode: x.length > 1 ? "lines" : "markers", x, y: scaled(curve.mean), yaxis: axis, line: { color: ink(m), width: 2, dash: m.dash }, marker: { color: colour(m) }, text: curve.mean.map((v, i) => `<b>${esc(m.name)}</b><br>epoch ${i + 1}${stage(i + 1)}<br>${label.replace(", %", "")} ${v === null ? "–" : (scale * v).toFixed(digits) + unit}`), hoverinfo: "text" };
-    if (!curve.low || x.length < 2) return [line];
-    const kept = x.map((_, i) => i).filter((i) => curve.low[i] !== null && curve.high[i] !== null);
-    const edge = [...kept, ...kept.slice().reverse()];
-    const band = { type: "scatter", mode: "lines", x: edge.map((i) => x[i]), y: edge.map((i, k) => scale * (k < kept.length ? curve.high : curve.low)[i]), yaxis: axis, fill: "toself", fillcolor: see(colour(m), m.control ? 0.09 : 0.15), line: { width: 0 }, hoverinfo: "skip" };
-    return [band, line];
+    const words = (v) => `${label.replace(", %", "")} ${v === null ? "–" : (scale * v).toFixed(digits) + unit}`;
+    return lineAndBand(m, curve, { yaxis: panel ? "y2" : "y" }, scale, words);
   }));
   const two = chosen.length > 1;
-  const last = Math.max(1, ...METHODS.map((m) => m.curves.epochs ?? 0)), step = [1, 2, 5, 10, 20, 50, 100, 200, 500].find((s) => last / s <= 12) ?? 1000;
-  const ticks = [1, ...Array.from({ length: Math.floor(last / step) }, (_, i) => (i + 1) * step).filter((e) => e > 1 && (step === 1 || e > step / 2))];
   // Losses that differ by a factor of twenty, between methods or in time, need a logarithmic scale.
   const losses = visible().flatMap((m) => m.curves.train_loss?.mean ?? []).filter((v) => v !== null);
   const log = losses.length > 0 && Math.min(...losses) > 0 && Math.max(...losses) > 20 * Math.min(...losses);
   const loss = chosen[0]?.[0] === "train_loss" && log ? { title: "training loss (log scale)", type: "log", dtick: 1, tickformat: "~g" } : { title: chosen[0]?.[1] ?? "", type: "linear" };
-  const frame = { xaxis: { title: "epoch", anchor: two ? "y2" : "y", range: last > 1 ? [1 - 0.01 * last, last * 1.01] : [0, 2], tickvals: ticks }, yaxis: { ...loss, domain: two ? [0.54, 1] : [0, 1] } };
+  const frame = { xaxis: { ...epochAxis(), anchor: two ? "y2" : "y" }, yaxis: { ...loss, domain: two ? [0.54, 1] : [0, 1] } };
   if (two) frame.yaxis2 = { title: chosen[1][1], domain: [0, 0.46] };
   return { traces, frame };
 }, ["methods"]);
