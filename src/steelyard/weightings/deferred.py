@@ -11,6 +11,8 @@ from steelyard.core.errors import ArgumentError
 from steelyard.core.rows import Clock, Evidence
 from steelyard.core.weighting import Weighting
 
+SEARCH = {"after": "0.5..0.9"}
+
 
 class Deferred(Weighting):
     """Weights of exactly 1 until a part of the stage is over, then those of another weighting.

@@ -7,6 +7,8 @@ from steelyard.core.errors import ArgumentError
 from steelyard.core.weighting import ClassTable
 from steelyard.numeric.effective_number import effective_number
 
+SEARCH = {"beta": "0.9|0.99|0.999|0.9999"}
+
 
 class EffectiveNumber(ClassTable):
     """Inverse frequency in which further rows of a large class count for less and less, as they repeat what is known.

@@ -6,6 +6,8 @@ from steelyard.core.counts import CountsLike, effective
 from steelyard.core.errors import ArgumentError
 from steelyard.core.weighting import ClassTable
 
+SEARCH = {"power": "0.25..1.5"}
+
 
 class InverseFrequency(ClassTable):
     """A row weighs the less the more rows its class has.
