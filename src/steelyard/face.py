@@ -118,7 +118,8 @@ def _train(
 
     first = join().rank == 0
     settings = {"task": task.name, "method": recipe.name, "seed": seed} | regime.settings()
-    recorders = open_loggers(loggers, writable_folder(Path(out)), settings) if out is not None and first else []
+    groups = group_classes(task.counts)
+    recorders = open_loggers(loggers, writable_folder(Path(out)), settings, groups) if out is not None and first else []
     fitted = fit_task(task, recipe, regime, seed=seed, listeners=[*listeners, *recorders], folder=out, device=device)
     for recorder in recorders:
         recorder.close()

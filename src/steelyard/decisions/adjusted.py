@@ -6,6 +6,8 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from steelyard.decisions.tau_normalize import TauNormalize
+
 
 class Adjusted(nn.Module):
     """A model whose scores pass through a decision: what a post-hoc method returns to be judged.
@@ -15,7 +17,7 @@ class Adjusted(nn.Module):
 
     Args:
         model: gives scores `[N, C]`.
-        decision: scores to scores.
+        decision: scores to scores; a `TauNormalize` is told the model.
 
     Example:
         >>> import torch
@@ -25,7 +27,8 @@ class Adjusted(nn.Module):
 
     def __init__(self, model: nn.Module, decision: nn.Module) -> None:
         super().__init__()
-        self.model, self.decision = model, decision
+        self.model = model
+        self.decision = decision.of(model) if isinstance(decision, TauNormalize) else decision
 
     def forward(self, *inputs: Any, **named: Any) -> Tensor:
         """Decided scores `[N, C]`; everything given goes to the model."""

@@ -7,6 +7,7 @@ from steelyard.losses.class_smoothing import ClassSmoothing
 from steelyard.losses.focal import Focal
 from steelyard.losses.generalized_class_aware import GeneralizedClassAware
 from steelyard.losses.generalized_logit_adjusted import GeneralizedLogitAdjusted
+from steelyard.losses.joint import JointNTXent, JointVicreg
 from steelyard.losses.ldam import LDAM
 from steelyard.losses.logit_adjusted import LogitAdjusted
 
@@ -19,6 +20,8 @@ __all__ = [
     "Focal",
     "GeneralizedClassAware",
     "GeneralizedLogitAdjusted",
+    "JointNTXent",
+    "JointVicreg",
     "LogitAdjusted",
     "Loss",
 ]

@@ -11,6 +11,8 @@ from steelyard.losses._checks import check_number
 from steelyard.numeric.nll import affine_nll
 from steelyard.numeric.psi import focal
 
+SEARCH = {"gamma": "0.5..5"}
+
 
 class Focal(Loss):
     """Cross-entropy that counts rows which are already right for less.

@@ -17,6 +17,8 @@ from steelyard.numeric.normalise import over_classes, over_rows
 from steelyard.numeric.precision import as_table
 from steelyard.numeric.psi import generalized
 
+SEARCH = {"q": "0..0.7"}
+
 WEIGHTS = ("rho_over_prior", "inverse_prior")
 NORMALISATIONS = ("none", "rows", "classes")
 

@@ -13,6 +13,8 @@ from steelyard.numeric.nll import affine_nll
 from steelyard.numeric.precision import as_table
 from steelyard.numeric.psi import generalized
 
+SEARCH = {"q": "0..0.7"}
+
 
 class GeneralizedLogitAdjusted(Loss):
     """Logit adjustment whose loss is bounded, so that rows which cannot be right pull less.

@@ -14,6 +14,8 @@ from steelyard.numeric.margins import ldam_margins
 from steelyard.numeric.nll import affine_nll
 from steelyard.numeric.precision import as_table
 
+SEARCH = {"max_margin": "0.1..0.9", "scale": "log(10..60)"}
+
 
 class LDAM(Loss):
     """Cross-entropy of scaled cosines in which the true class must win by a margin, larger for rarer classes.

@@ -12,6 +12,8 @@ from steelyard.losses._checks import check_number
 from steelyard.numeric.nll import affine_nll
 from steelyard.numeric.precision import as_table
 
+SEARCH = {"tau": "0.5..2"}
+
 
 class LogitAdjusted(Loss):
     """Cross-entropy with the class priors in the logits, so that the logits themselves learn to be balanced.

@@ -9,6 +9,8 @@ from steelyard.core.stage import Stage, Stages
 from steelyard.core.task import TaskView
 from steelyard.losses import ARB
 
+SEARCH = {"counts": "batch|global"}
+
 
 def arb(task: TaskView, *, counts: Literal["batch", "global"] = "batch") -> Stages:
     """ARB-Loss: Balanced Softmax with the class sizes of the mini-batch.

@@ -8,6 +8,8 @@ from steelyard.core.stage import Stage, Stages
 from steelyard.core.task import TaskView
 from steelyard.samplers import DeferredSampler
 
+SEARCH = {"after": "0.5..0.9"}
+
 
 def drs(_task: TaskView, *, after: float = 0.8) -> Stages:
     """Draw the data as they are at first, and every class equally often in the last epochs: deferred re-sampling.

@@ -7,6 +7,8 @@ from steelyard.core.stage import Stage, Stages
 from steelyard.core.task import TaskView
 from steelyard.weightings import Deferred, InverseFrequency
 
+SEARCH = {"after": "0.5..0.9", "power": "0.25..1.5"}
+
 
 def drw(task: TaskView, *, after: float = 0.8, power: float = 1.0) -> Stages:
     """Learn features from the data as they are, then weigh classes by inverse frequency: deferred re-weighting.

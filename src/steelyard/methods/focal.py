@@ -7,6 +7,8 @@ from steelyard.core.stage import Stage, Stages
 from steelyard.core.task import TaskView
 from steelyard.losses import Focal
 
+SEARCH = {"gamma": "0.5..5"}
+
 
 def focal(_task: TaskView, *, gamma: float = 1.0) -> Stages:
     """Focal loss: rows that are already right count less.

@@ -11,6 +11,8 @@ from steelyard.core.task import TaskView
 from steelyard.losses import GeneralizedClassAware
 from steelyard.numeric.margins import power_margins
 
+SEARCH = {"q": "0..0.7", "kappa": "-0.25|0|0.3333", "weight": "rho_over_prior|inverse_prior"}
+
 
 def gca(
     task: TaskView,

@@ -7,6 +7,8 @@ from steelyard.core.stage import Stage, Stages
 from steelyard.core.task import TaskView
 from steelyard.losses import GeneralizedLogitAdjusted
 
+SEARCH = {"q": "0..0.7"}
+
 
 def gla(task: TaskView, *, q: float = 0.1, tau: float | None = None) -> Stages:
     """Generalized logit adjustment: the log-prior inside a loss between cross-entropy and mean absolute error.

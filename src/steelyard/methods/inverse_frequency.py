@@ -7,6 +7,8 @@ from steelyard.core.stage import Stage, Stages
 from steelyard.core.task import TaskView
 from steelyard.weightings import InverseFrequency
 
+SEARCH = {"power": "0.25..1.5"}
+
 
 def inverse_frequency(task: TaskView, *, power: float = 1.0) -> Stages:
     """Weigh each class by one over its number of rows, from the start.

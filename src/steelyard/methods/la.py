@@ -7,6 +7,8 @@ from steelyard.core.stage import Stage, Stages
 from steelyard.core.task import TaskView
 from steelyard.losses import LogitAdjusted
 
+SEARCH = {"tau": "0.5..2"}
+
 
 def la(task: TaskView, *, tau: float = 1.0) -> Stages:
     """Logit adjustment: add the log-prior to the scores in training, and leave it away when deciding.

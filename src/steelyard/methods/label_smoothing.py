@@ -7,6 +7,8 @@ from steelyard.core.stage import Stage, Stages
 from steelyard.core.task import TaskView
 from steelyard.losses import ClassSmoothing
 
+SEARCH = {"smoothing": "0.02..0.3"}
+
 
 def label_smoothing(task: TaskView, *, smoothing: float = 0.1) -> Stages:
     """Cross-entropy whose targets give a small part of their mass to every class, the same for all rows.

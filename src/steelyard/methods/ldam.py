@@ -13,6 +13,8 @@ from steelyard.decisions import Adjusted, Scale
 from steelyard.losses import LDAM
 from steelyard.nets import NormedLinear, with_head
 
+SEARCH = {"max_margin": "0.1..0.9", "scale": "log(10..60)"}
+
 
 def ldam(task: TaskView, *, max_margin: float = 0.5, scale: float = 30.0) -> Steps:
     """LDAM: the true class must win by a margin that is larger for rarer classes.

@@ -10,6 +10,8 @@ from steelyard.losses import LDAM
 from steelyard.methods.ldam import cosine_model
 from steelyard.weightings import Deferred, EffectiveNumber
 
+SEARCH = {"max_margin": "0.1..0.9", "scale": "log(10..60)", "beta": "0.9|0.99|0.999|0.9999", "after": "0.5..0.9"}
+
 
 def ldam_drw(
     task: TaskView, *, max_margin: float = 0.5, scale: float = 30.0, beta: float = 0.9999, after: float = 0.8

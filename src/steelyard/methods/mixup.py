@@ -6,6 +6,8 @@ from steelyard.core.stage import Stage, Stages
 from steelyard.core.task import TaskView
 from steelyard.transforms import Mixup
 
+SEARCH = {"alpha": "log(0.1..2)"}
+
 
 def mixup(_task: TaskView, *, alpha: float = 1.0) -> Stages:
     """Train on blends of two rows, each label counting by its share.

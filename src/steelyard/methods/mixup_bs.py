@@ -8,6 +8,8 @@ from steelyard.core.task import TaskView
 from steelyard.losses import BalancedSoftmax
 from steelyard.transforms import Mixup
 
+SEARCH = {"alpha": "log(0.1..2)"}
+
 
 def mixup_bs(task: TaskView, *, alpha: float = 1.0) -> Stages:
     """Balanced Softmax on blends of two rows: two simple parts that a new method has to beat together.

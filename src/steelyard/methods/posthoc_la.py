@@ -6,6 +6,8 @@ from steelyard.core.stage import Stage, Steps
 from steelyard.core.task import TaskView
 from steelyard.decisions import Adjusted, LogitShift
 
+SEARCH = {"tau": "0.25..2"}
+
 
 def posthoc_la(task: TaskView, *, tau: float = 1.0) -> Steps:
     """Train with plain cross-entropy and subtract the log-prior from the scores when deciding.

@@ -8,6 +8,8 @@ from steelyard.core.stage import Stage, Stages
 from steelyard.core.task import TaskView
 from steelyard.samplers import PowerSampler
 
+SEARCH = {"power": "0..0.9"}
+
 
 def sqrt_sampling(_task: TaskView, *, power: float = 0.5) -> Stages:
     """Draw classes by the square root of their size: half-way between the data as they are and balance.

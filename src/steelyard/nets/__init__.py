@@ -3,9 +3,25 @@
 from steelyard.core.head import find_head
 from steelyard.nets.by_name import build
 from steelyard.nets.cosine_head import NormedLinear
-from steelyard.nets.heads import with_head
+from steelyard.nets.frozen_statistics import FrozenStatistics
+from steelyard.nets.heads import head_parameters, reset_head, with_head
 from steelyard.nets.mlp import MLP
+from steelyard.nets.nearest_mean import NearestMean
 from steelyard.nets.resnet32 import ResNet32
+from steelyard.nets.scaled_scores import ScaledScores
 from steelyard.nets.small_cnn import SmallCNN
 
-__all__ = ["MLP", "NormedLinear", "ResNet32", "SmallCNN", "build", "find_head", "with_head"]
+__all__ = [
+    "MLP",
+    "FrozenStatistics",
+    "NearestMean",
+    "NormedLinear",
+    "ResNet32",
+    "ScaledScores",
+    "SmallCNN",
+    "build",
+    "find_head",
+    "head_parameters",
+    "reset_head",
+    "with_head",
+]

@@ -70,4 +70,5 @@ class NormedLinear(Head):
 
 
 def _directions(rows: Tensor) -> Tensor:
-    return nn.functional.normalize(rows, dim=-1, eps=FLOOR)
+    # Not F.normalize, whose second derivative at a row of zeros is NaN: descents that differentiate twice meet such rows.
+    return rows / rows.square().sum(-1, keepdim=True).clamp_min(FLOOR**2).sqrt()

@@ -6,6 +6,8 @@ from typing import Any
 
 from steelyard.core.regime import Regime
 
+SEARCH = {"augment": "crop-flip|crop-flip-cutout"}
+
 
 def cosine200(**changes: Any) -> Regime:
     """200 epochs of SGD with a cosine schedule, crop and flip: the usual recipe for CIFAR-LT besides `ldam200`.

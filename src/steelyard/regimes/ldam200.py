@@ -6,6 +6,8 @@ from typing import Any
 
 from steelyard.core.regime import Regime
 
+SEARCH = {"augment": "crop-flip|crop-flip-cutout"}
+
 
 def ldam200(**changes: Any) -> Regime:
     """200 epochs of SGD, the rate times 0.01 after 160 and times 0.0001 after 180, crop and flip: the recipe of LDAM-DRW.

@@ -11,6 +11,7 @@ from steelyard.samplers.by_class import ClassSampler
 from steelyard.samplers.deferred import DeferredSampler
 from steelyard.samplers.power import PowerSampler
 from steelyard.samplers.progressive import ProgressiveSampler
+from steelyard.samplers.under import UnderSampler
 
 __all__ = [
     "BalancedSampler",
@@ -21,4 +22,5 @@ __all__ = [
     "ProgressiveSampler",
     "Sampler",
     "ShuffledSampler",
+    "UnderSampler",
 ]

@@ -13,6 +13,8 @@ from steelyard.core.sampler import Sampler, ShuffledSampler
 from steelyard.samplers.balanced import BalancedSampler
 from steelyard.samplers.by_class import check_epochs, stage_fraction
 
+SEARCH = {"after": "0.5..0.9"}
+
 
 class DeferredSampler(Sampler):
     """Shuffles without replacement until `after` of the training is done, then draws classes equally often (DRS).

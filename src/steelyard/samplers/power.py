@@ -12,6 +12,8 @@ from steelyard.core.grouping import LabelsLike
 from steelyard.core.rows import Clock
 from steelyard.samplers.by_class import ClassSampler
 
+SEARCH = {"power": "0..0.9"}
+
 
 class PowerSampler(ClassSampler):
     """Draws classes in proportion to a power of their size, and rows of a class uniformly with replacement.

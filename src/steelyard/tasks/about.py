@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from steelyard.core.counts import count
@@ -46,6 +47,10 @@ class ModelledTask(Task):
         self.model_name = build.name
         self.facts: dict[str, Any] = {}
         self.noise_transition: Tensor | None = None
+
+    def load(self, inputs: Any, *, augment: str, generator: torch.Generator | None) -> Any:
+        """Inputs as they are: "strong", the strongest augmentation that a task has, is none where it has none."""
+        return super().load(inputs, augment="none" if augment == "strong" else augment, generator=generator)
 
     def model(self) -> nn.Module:
         """A fresh model; its initial weights come from torch's global generator, which the caller has seeded."""

@@ -16,6 +16,9 @@ from steelyard.tasks.about import ModelledTask
 from steelyard.tasks.arrays import shape_of
 from steelyard.tasks.models import Model, builder
 
+STRONG = "trivial"
+"""What "strong" stands for."""
+
 STATISTICS_ROWS = 20_000
 """Mean and standard deviation are taken over this many training images, evenly spaced, where there are more."""
 
@@ -78,9 +81,11 @@ class ImageTask(ModelledTask):
 
         Args:
             inputs: `[N, C, H, W]`, as the source holds it.
-            augment: strength, one of `steelyard.data.augment.STRENGTHS`.
+            augment: strength, one of `steelyard.data.augment.STRENGTHS`, or "strong" for `STRONG`.
             generator: drawn from by all strengths but "none".
         """
+        if augment == "strong":
+            augment = STRONG
         if augment != "none":
             check_strength(augment)
             inputs = augment_images(inputs, augment, generator)
