@@ -176,7 +176,7 @@ def compare(name: str, layout: str, device: str, repeats: int) -> dict[str, dict
         for key, step in steps.items():
             if key == "plain":
                 continue
-            times = 10 if "every" in key else 3
+            times = 10 if "every" in key else 2
             times = times if name == "resnet32" else 20 * times
             before = seconds(steps["plain"], times, device)
             mine = seconds(step, times, device)
@@ -222,7 +222,7 @@ def main() -> None:
     options = parser.parse_args()
     results: dict[str, Any] = {"torch": torch.__version__, "threads": torch.get_num_threads(), "device": options.device}
     for name, layout in (("resnet32", "default"), ("resnet32", "channels_last"), ("mlp", "default")):
-        print(f"{name}, {layout} layout, batch {BATCH}")
+        print(f"{name}, {layout} layout, batch {BATCH}", flush=True)
         found = compare(name, layout, options.device, options.repeats)
         results[f"{name} {layout}"] = found
         double = found["double backward"]["ratio"]
@@ -231,7 +231,10 @@ def main() -> None:
                 continue
             goal = f"; target <= {TARGETS[key]}x" if key in TARGETS and name == "resnet32" else ""
             gain = f"; {double / row['ratio']:.2f}x faster than double backward" if key.startswith("mw-net") else ""
-            print(f"  {key:36s} {row['ratio']:.2f}x plain (from {row['ratio_min']:.2f} to {row['ratio_max']:.2f}{goal}{gain})")
+            print(
+                f"  {key:36s} {row['ratio']:.2f}x plain (from {row['ratio_min']:.2f} to {row['ratio_max']:.2f}{goal}{gain})",
+                flush=True,
+            )
     results["resnet32 peak MiB"] = found = memory("resnet32", options.device)
     print("peak memory, ResNet-32:", ", ".join(f"{key} {value / found['plain']:.2f}x plain" for key, value in found.items()))
     options.out.parent.mkdir(parents=True, exist_ok=True)

@@ -22,6 +22,7 @@ HEAVY = frozenset(
         "kornia",
         "lightning",
         "ray",
+        "optuna",
         "scipy",
         "torchvision",
         "timm",

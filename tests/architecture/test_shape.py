@@ -19,7 +19,10 @@ COVERED_BY = {
 NOT_MIRRORED: dict[str, str] = {}
 """Modules that no test names, and why that is right."""
 
-MANY_PARAMETERS: dict[str, str] = {}
+MANY_PARAMETERS: dict[str, str] = {
+    "weightings/density_ratio.DensityRatio": "options of the paper, of its code and of what corrects them; plain values, "
+    "so that each can be written on the command line",
+}
 """Constructors with more parameters than the rest, and why."""
 
 
@@ -56,7 +59,7 @@ def defines_something(tree: ast.Module) -> bool:
 
 
 def test_files_are_small(repo: Path) -> None:
-    files = [path for folder in ("src", "tests", "benchmarks") for path in (repo / folder).rglob("*.py")]
+    files = [path for folder in ("src", "tests", "benchmarks", "experiments") for path in (repo / folder).rglob("*.py")]
     sizes = {path.relative_to(repo).as_posix(): len(path.read_text().splitlines()) for path in files}
     large = {name: size for name, size in sizes.items() if size > FILE_LINES}
     assert not large, f"more than {FILE_LINES} lines: {large}"

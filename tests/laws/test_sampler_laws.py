@@ -17,7 +17,7 @@ from torch.utils.data import DataLoader, TensorDataset
 import steelyard.samplers
 from steelyard.core.rows import Clock
 from steelyard.core.sampler import Sampler, ShuffledSampler
-from steelyard.samplers import BalancedSampler, ClassSampler, DeferredSampler, PowerSampler, ProgressiveSampler
+from steelyard.samplers import BalancedSampler, ClassSampler, DeferredSampler, PowerSampler, ProgressiveSampler, UnderSampler
 from steelyard.samplers.by_class import CHUNK
 
 Factory = Callable[..., Sampler]
@@ -30,6 +30,7 @@ SAMPLERS: dict[str, Factory] = {
     "progressive": partial(ProgressiveSampler, epochs=10),
     "deferred, before": partial(DeferredSampler, epochs=10),
     "deferred, behind": partial(DeferredSampler, after=0.0),
+    "under": UnderSampler,
     "deferred, between": partial(DeferredSampler, after=0.1, epochs=10),
 }
 ABSTRACT = {Sampler, ClassSampler}

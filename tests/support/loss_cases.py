@@ -39,6 +39,8 @@ MAKERS: dict[str, Maker] = {
     "arb batch": lambda counts: losses.ARB(),
     "smoothing head": lambda counts: losses.ClassSmoothing(counts, 0.1, 0.4, "head"),
     "smoothing tail": lambda counts: losses.ClassSmoothing(counts, 0.0, 0.3, "tail"),
+    "joint nt-xent weight=0": lambda counts: losses.JointNTXent(losses.LogitAdjusted(counts), weight=0.0),
+    "joint vicreg weight=0": lambda counts: losses.JointVicreg(losses.Focal(2.0), weight=0.0),
     "ldam": lambda counts: losses.LDAM(counts),
     "ldam scale=4": lambda counts: losses.LDAM(counts, max_margin=0.8, scale=4.0),
     "focal gamma=0": lambda counts: losses.Focal(0.0),

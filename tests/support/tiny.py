@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
@@ -58,6 +59,24 @@ def blobs(counts: tuple[int, ...], seed: int) -> Held:
     target = torch.repeat_interleave(torch.arange(len(counts)), torch.tensor(counts))
     centres = torch.eye(len(counts), 4) * 2
     return Held(centres[target] + torch.randn(len(target), 4, generator=stream), target)
+
+
+class Pooled(nn.Sequential):
+    """A network for vectors that also takes images, by their mean."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(x.mean((2, 3)) if x.ndim == 4 else x)
+
+
+def pictures(task: Blobs) -> Blobs:
+    """The same rows as images of one colour, 5 by 5, and the same network on their mean; the test split is left alone."""
+    made = copy.copy(task)
+    made.splits = dict(task.splits)
+    for name in task.splits.keys() - {"test"}:
+        held = task.splits[name]
+        made.splits[name] = Held(held.inputs[:, :, None, None].expand(-1, -1, 5, 5), held.target)
+    made.build = lambda: Pooled(task.build())
+    return made
 
 
 def ce(task: TaskView) -> Steps:

@@ -96,6 +96,12 @@ class Oracle:
         self._kept = batch, self.rows(batch)
         return self._kept[1]
 
+    def forget(self, batch: Batch) -> bool:
+        """Drop what was kept of a batch; was there something, so that BatchNorm has counted the batch already?"""
+        was_kept = self._kept is not None and self._kept[0] is batch
+        self._kept = None
+        return was_kept
+
     def rows(self, batch: Batch, *, at: Params | None = None, probe: bool = False) -> Rows:
         """The model's rows for a batch; arguments as in `__call__`."""
         if self._kept is not None and self._kept[0] is batch and at is None and not probe:

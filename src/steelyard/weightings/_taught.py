@@ -216,8 +216,8 @@ class Taught(Weighting, Prepares, Follows):
         """Weights `[N]`."""
         if not self.lookahead.begun(evidence.clock):
             return torch.ones(evidence.target.shape[0], device=evidence.target.device)
-        if self._before is not None and self._heard is None:
-            self._heard = evidence
+        if self._before is not None and (self._heard is None or evidence.target is self._before[1].batch.target):
+            self._heard = evidence  # a descent may score other batches too
         raw = self.raw(evidence)
         if self.normalise == "none":
             return raw

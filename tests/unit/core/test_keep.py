@@ -142,3 +142,13 @@ def test_a_listener_may_follow():
 
     listener = Listener()
     assert fit(Blobs(), with_weighting(Uniform), REGIME, listeners=[listener]).steps == listener.steps == 12
+
+
+def test_forgetting_says_whether_the_batch_was_scored():
+    _, oracle, batch = setting()
+    assert not oracle.forget(batch)
+    kept = oracle.keep(batch)
+    assert oracle.forget(batch)
+    assert oracle(batch).rows is not kept
+    oracle.keep(batch)
+    assert not oracle.forget(batch.replace())

@@ -125,3 +125,12 @@ def test_a_trained_head_survives_saving():
 
 def test_printing_names_the_sizes():
     assert repr(head()) == "NormedLinear(in_features=6, out_features=4)"
+
+
+def test_a_row_of_zeros_has_finite_derivatives_of_second_order() -> None:
+    """Behind a ReLU a row may be all zeros, and meta-learned steps differentiate twice."""
+    head, features = NormedLinear(4, 3), torch.zeros(2, 4, requires_grad=True)
+    (first,) = torch.autograd.grad(head(features).square().sum() + head(features).sum(), features, create_graph=True)
+    (second,) = torch.autograd.grad(first.square().sum(), features)
+    assert first.isfinite().all()
+    assert second.isfinite().all()

@@ -5,9 +5,9 @@ import torch
 from torch import nn
 
 from steelyard.core.errors import ArgumentError
-from steelyard.core.head import find_head
+from steelyard.core.head import Head, find_head
 from steelyard.nets.cosine_head import NormedLinear
-from steelyard.nets.heads import with_head
+from steelyard.nets.heads import head_parameters, reset_head, with_head
 from steelyard.nets.resnet32 import ResNet32
 
 
@@ -68,3 +68,37 @@ def test_refuses_a_model_without_linear_layer():
 def test_refuses_a_head_of_another_width():
     with pytest.raises(ArgumentError, match=r"`head`.*64.*32"):
         with_head(ResNet32(10), nn.Linear(32, 10))
+
+
+def test_the_parameters_of_the_classifier():
+    model = ResNet32(10)
+    assert [id(p) for p in head_parameters(model)] == [id(p) for p in model.head.parameters()]
+    with pytest.raises(ArgumentError, match="linear layer"):
+        head_parameters(nn.Flatten())
+
+
+@pytest.mark.parametrize("head", [nn.Linear(4, 3), nn.Linear(4, 3, bias=False).double(), NormedLinear(4, 3)])
+def test_weights_are_drawn_anew_in_place_and_as_the_generator_says(head):
+    model = nn.Sequential(nn.Linear(4, 4), head)
+    body, before = model[0].weight.clone(), head.weight.clone()
+    torch.manual_seed(3)
+    reset_head(model)
+    first = head.weight.clone()
+    assert model[1] is head
+    assert torch.equal(model[0].weight, body)
+    assert not (first == before).any()
+    reset_head(model)
+    assert not torch.equal(head.weight, first)
+    torch.manual_seed(3)
+    reset_head(model)
+    assert torch.equal(head.weight, first)
+
+
+def test_a_classifier_that_cannot_draw_is_refused():
+    class Fixed(Head):
+        in_features, out_features = 4, 3
+
+    with pytest.raises(ArgumentError, match="reset_parameters"):
+        reset_head(nn.Sequential(Fixed()))
+    with pytest.raises(ArgumentError, match="linear layer"):
+        reset_head(nn.Flatten())

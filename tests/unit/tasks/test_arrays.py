@@ -53,6 +53,8 @@ def test_whole_numbers_stay_whole_for_a_model_of_ones_own_and_not_for_one_of_our
 
 
 def test_there_is_no_augmentation() -> None:
+    rows = torch.randn(2, 3)
+    assert torch.equal(task(torch.randn(20, 3)).load(rows, augment="strong", generator=None), rows)
     with pytest.raises(DataError, match="no augmentation 'crop-flip'"):
         task(torch.randn(20, 3)).load(torch.randn(2, 3), augment="crop-flip", generator=None)
 

@@ -43,6 +43,14 @@ def test_statistics_of_many_images_are_taken_over_evenly_spaced_ones() -> None:
     assert abs(float(mean) - float(whole.mean())) < 0.01 and abs(float(std) - float(whole.std())) < 0.01
 
 
+def test_strong_augmentation_is_trivial_augment() -> None:
+    pytest.importorskip("kornia")
+    made = task()
+    strong, named = (made.load(IMAGES, augment=a, generator=torch.Generator().manual_seed(1)) for a in ("strong", "trivial"))
+    assert torch.equal(strong, named)
+    assert not torch.equal(strong, made.load(IMAGES, augment="none", generator=None))
+
+
 def test_augmentation_draws_from_the_generator_it_is_given() -> None:
     made = task()
     before = torch.get_rng_state()

@@ -24,6 +24,7 @@ from steelyard.core.regime import Regime
 from steelyard.core.roles import Observes
 from steelyard.core.rows import Batch, Clock, Evidence
 from steelyard.core.world import launch
+from steelyard.descents import MetaBalance
 from steelyard.settings import resolve_method
 from steelyard.weightings import LearnToReweight, Lookahead, LossCurveNet, MetaClassWeights, MetaWeightNet
 from steelyard.weightings._taught import Taught
@@ -317,3 +318,24 @@ def test_bad_settings_are_one_sentence() -> None:
         LossCurveNet(meta, torch.full((2, 3), torch.nan), 2)
     with pytest.raises(ArgumentError, match="num_classes"):
         MetaClassWeights(meta, 0)
+
+
+@pytest.mark.parametrize("order", ["ahead", "online"])
+def test_under_metabalance_it_learns_from_the_batch_of_the_step_which_is_counted_once(order: str) -> None:
+    model, shape = network("convolution")
+    inputs, target = rows(shape, 9, 1)
+    weighting = MetaClassWeights(pool_of(*rows(shape, 6, 2)), 3, lookahead=Lookahead(order=order))
+    heard: list[Tensor] = []
+    oracle = Oracle(model, forward, Objective(weighting=weighting))
+    oracle.optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    batch = Batch(inputs, target, torch.arange(9))
+    descent = MetaBalance(0.1, inner=pool_of(*rows(shape, 9, 3)))
+    weighting.prepare(oracle, batch)
+    descent(oracle, batch)
+    oracle.optimizer.step()
+    if weighting._heard is not None:
+        heard.append(weighting._heard.target)
+    weighting.follow(oracle, batch)
+    assert [value is target for value in heard] == ([True] if order == "online" else [])
+    assert int(model.body[1].num_batches_tracked) == 1
+    assert weighting.logs.abs().max() > 0
