@@ -91,9 +91,16 @@ def two_stages(task: TaskView) -> Steps:
 
 
 def same_weights(one: nn.Module, other: nn.Module) -> bool:
-    """Bit for bit."""
-    mine, yours = one.state_dict(), other.state_dict()
-    return mine.keys() == yours.keys() and all(torch.equal(mine[name], yours[name]) for name in mine)
+    """Bit for bit, what is not a number too; also what parts keep beside tensors."""
+    return same_state(one.state_dict(), other.state_dict())
+
+
+def same_state(mine: Any, yours: Any) -> bool:
+    if isinstance(mine, Tensor) and isinstance(yours, Tensor):
+        return mine.shape == yours.shape and bool(((mine == yours) | ((mine != mine) & (yours != yours))).all())
+    if isinstance(mine, dict) and isinstance(yours, dict):
+        return mine.keys() == yours.keys() and all(same_state(mine[name], yours[name]) for name in mine)
+    return bool(mine == yours)
 
 
 def numbers(history: list[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -93,7 +93,8 @@ class Remix(nn.Module):
     Example:
         >>> from steelyard.core.objective import Objective
         >>> from steelyard.core.rows import Rows
-        >>> oracle = Oracle(nn.Linear(2, 2), lambda m, b: Rows(m(b.inputs)[b.owner], b.target), Objective())
+        >>> forward, draws = lambda m, b: Rows(m(b.inputs)[b.owner], b.target), torch.Generator().manual_seed(0)
+        >>> oracle = Oracle(nn.Linear(2, 2), forward, Objective(), draws=draws)
         >>> batch = Remix([90, 10], threshold=1.0)(oracle, Batch(torch.eye(2), torch.tensor([1, 0]), torch.tensor([7, 8])))
         >>> batch.target[batch.share > 0].unique()
         tensor([1])

@@ -12,7 +12,9 @@ from steelyard.core.objective import Objective
 from steelyard.core.oracle import Oracle
 from steelyard.core.rows import Batch, Rows
 from steelyard.descents import SAM, ImbSAM, plain
+from steelyard.descents._rowwise import RowGradients
 from steelyard.losses import ARB
+from steelyard.weightings import InverseFrequency
 
 TAILED = [500, 200, 60, 15, 5]
 
@@ -69,13 +71,56 @@ def scored(descent, batch: Batch, build=norm_net) -> list[int]:
     return passes
 
 
+def dropping_net(seed: int = 0) -> nn.Sequential:
+    return nn.Sequential(*norm_net(seed)[:3], nn.Dropout(0.2), *norm_net(seed)[3:])
+
+
 @pytest.mark.parametrize("build", [plain_net, norm_net])
 def test_only_tail_rows_are_scored_again(build):
     batch = rows()
     tail = int((batch.target == 2).sum())
     assert 0 < tail < 12
-    assert scored(ImbSAM(COUNTS, tail=10), batch, build) == [24, tail, tail]
+    assert scored(ImbSAM(COUNTS, tail=10), batch, build) == [24, tail]
+    assert scored(ImbSAM(COUNTS, tail=10), batch, dropping_net) == [24, tail, tail]
     assert scored(ImbSAM(COUNTS, tail=10, whole=True), batch, build) == [24, 24]
+
+
+class Convolving(nn.Module):
+    """Convolutions with and without bias, strides and groups, BatchNorm before, and a layer that no loss depends on."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv = nn.Conv2d(2, 4, 3, stride=2, padding=1, bias=False)
+        self.norm = nn.BatchNorm2d(4)
+        self.group = nn.Conv2d(4, 4, 3, padding=1, groups=2)
+        self.flat = nn.Conv1d(4, 3, 2, dilation=2)
+        self.head = nn.Linear(3, 3)
+        self.idle = nn.Linear(2, 2)
+
+    def forward(self, images):
+        x = nn.functional.relu(self.norm(self.conv(images)), inplace=True)
+        return self.head(self.flat((x + self.group(x)).flatten(2)).mean(2))
+
+
+@pytest.mark.parametrize("factor", [1.0, 2.0])
+@pytest.mark.parametrize("build", [plain_net, norm_net, Convolving])
+@pytest.mark.parametrize("channels_last", [False, True])
+def test_reading_the_tail_off_the_backward_pass_is_scoring_it(build, factor, channels_last, monkeypatch):
+    torch.manual_seed(0)
+    model, batch = build().double(), rows(dtype=torch.float64)
+    if build is Convolving:
+        images = torch.randn(24, 2, 6, 6, dtype=torch.float64)
+        batch = batch.replace(inputs=images.contiguous(memory_format=torch.channels_last) if channels_last else images)
+    twin = copy.deepcopy(model)
+    objective = Objective(weighting=InverseFrequency(COUNTS))
+    ImbSAM(COUNTS, 0.3, 10, factor=factor)(oracle(model, objective), batch)
+    monkeypatch.setattr(RowGradients, "covers", lambda *_: False)
+    ImbSAM(COUNTS, 0.3, 10, factor=factor)(oracle(twin, objective), batch)
+    for value, right in zip(model.parameters(), twin.parameters(), strict=True):
+        assert (value.grad is None) is (right.grad is None)
+        if value.grad is not None:
+            torch.testing.assert_close(value.grad, right.grad)
+            assert value.grad.stride() == value.stride()
 
 
 def test_a_batch_without_tail_rows_costs_one_pass():
@@ -119,7 +164,7 @@ def test_without_a_radius_the_factor_is_left(whole):
 
 @pytest.mark.parametrize("whole", [False, True])
 def test_a_small_radius_leads_to_plain_descent(whole):
-    """With BatchNorm too: only the difference between two places is taken under constant statistics."""
+    """With BatchNorm too: what rows exchange is held constant at both places."""
     model = norm_net().double()
     twin, batch = copy.deepcopy(model), rows(dtype=torch.float64)
     ImbSAM(COUNTS, 1e-9, 10, whole=whole)(oracle(model), batch)
@@ -168,7 +213,7 @@ def test_where_nearly_every_input_is_needed_the_batch_is_scored_whole():
     assert scored(ImbSAM(COUNTS, tail=10), batch.replace(target=target)) == [24, 24]
 
 
-@pytest.mark.parametrize("settings", [{"track_running_stats": False}, {"momentum": None}], ids=str)
+@pytest.mark.parametrize("settings", [{"track_running_stats": False}, {"momentum": None}, {"affine": False}], ids=str)
 def test_other_batch_norms_are_scored_whole(settings):
     def build():
         return nn.Sequential(nn.Linear(5, 7), nn.BatchNorm1d(7, **settings), nn.Linear(7, 3))
