@@ -46,14 +46,16 @@ def settle(params: Mapping[str, Tensor], there: Mapping[str, Tensor]) -> None:
 
 @torch.no_grad()
 def add_gradients(params: Iterable[Tensor], gradients: Iterable[Tensor | None]) -> None:
-    """Add to `.grad`, making it where there is none; None adds nothing."""
+    """Add to `.grad`, making it where there is none, in the parameter's own layout; None adds nothing."""
     for value, gradient in zip(params, gradients, strict=True):
         if gradient is None:
             continue
-        if value.grad is None:
+        if value.grad is not None:
+            value.grad.add_(gradient)
+        elif gradient.stride() == value.stride():
             value.grad = gradient.detach()
         else:
-            value.grad.add_(gradient)
+            value.grad = torch.empty_like(value).copy_(gradient)
 
 
 def same_weights(evaluation: Evaluation) -> Tensor | float:

@@ -16,7 +16,8 @@ from torch.nn.grad import conv1d_weight, conv2d_weight, conv3d_weight
 from steelyard.core.oracle import Params
 from steelyard.descents._subset import NORMALISERS
 
-Rule = Callable[[Any, Tensor, Tensor, Params], Params]
+Kept = tuple[Tensor | None, ...]
+Rule = Callable[[Any, Tensor, Tensor, Kept], Params]
 CONVOLUTIONS: dict[type[nn.Module], Callable[..., Tensor]] = {
     nn.Conv1d: conv1d_weight,
     nn.Conv2d: conv2d_weight,
@@ -74,16 +75,17 @@ class RowGradients:
         return True
 
     @contextmanager
-    def of(self, rows: Tensor, statistics: Params) -> Iterator[dict[str, Tensor]]:
-        """Around the backward pass: gathers the gradients of these rows by parameter name.
+    def of(self, rows: Tensor, statistics: Params, found: dict[str, Tensor]) -> Iterator[None]:
+        """Around the backward pass: gathers the gradients of these rows.
 
         Args:
             rows: numbers of inputs `[n]`.
             statistics: what BatchNorm layers normalised by, as buffers by name.
+            found: where to, by parameter name.
         """
-        self._rows, self._statistics = rows, statistics
+        self._rows, self._statistics, self._found = rows, statistics, found
         try:
-            yield self._found
+            yield
         finally:
             self._rows = None
 
@@ -100,9 +102,9 @@ class RowGradients:
             self._sizes[name].append(len(held[0]))
 
             def take(gradient: Tensor) -> None:
-                values = held.pop()  # the graph, and this with it, lives on when its tensors have been let go
-                if self._rows is not None:
-                    kept = {key.removeprefix(prefix): v for key, v in self._statistics.items() if key.startswith(prefix)}
+                values = held.pop() if held else None  # the graph, and this with it, outlives the tensors that it saved
+                if values is not None and self._rows is not None:
+                    kept = tuple(self._statistics.get(prefix + key) for key in ("running_mean", "running_var"))
                     parts = rule(module, values[self._rows], gradient[self._rows], kept)
                     self._found |= {prefix + key: value for key, value in parts.items() if prefix + key in self._trained}
 
@@ -122,13 +124,13 @@ def _rule_of(module: nn.Module) -> Rule | None:
     return None
 
 
-def _linear(layer: nn.Linear, values: Tensor, gradient: Tensor, _: Params) -> Params:
+def _linear(layer: nn.Linear, values: Tensor, gradient: Tensor, _: Kept) -> Params:
     kind = layer.weight.dtype
     values, gradient = values.flatten(0, -2).to(kind), gradient.flatten(0, -2).to(kind)
     return {"weight": gradient.T @ values, "bias": gradient.sum(0)}
 
 
-def _convolution(layer: Any, values: Tensor, gradient: Tensor, _: Params) -> Params:
+def _convolution(layer: Any, values: Tensor, gradient: Tensor, _: Kept) -> Params:
     kind = layer.weight.dtype
     values, gradient = values.to(kind), gradient.to(kind)
     weight = CONVOLUTIONS[type(layer)](
@@ -137,11 +139,11 @@ def _convolution(layer: Any, values: Tensor, gradient: Tensor, _: Params) -> Par
     return {"weight": weight} if layer.bias is None else {"weight": weight, "bias": _channels(gradient)}
 
 
-def _normaliser(layer: Any, values: Tensor, gradient: Tensor, statistics: Params) -> Params:
+def _normaliser(layer: Any, values: Tensor, gradient: Tensor, kept: Kept) -> Params:
     kind = layer.weight.dtype
     values, gradient = values.to(kind), gradient.to(kind)
-    mean = statistics.get("running_mean", layer.running_mean)
-    variance = statistics.get("running_var", layer.running_var)
+    mean = layer.running_mean if kept[0] is None else kept[0]
+    variance = layer.running_var if kept[1] is None else kept[1]
     total = _channels(gradient)
     return {"weight": (_channels(gradient * values) - mean * total) * (variance + layer.eps).rsqrt(), "bias": total}
 
@@ -155,6 +157,7 @@ def uses_of(loss: Tensor) -> Mapping[int, int]:
     """How many operations of a loss' graph take each leaf, by its id.
 
     Example:
+        >>> import torch
         >>> used, idle = torch.ones(2, requires_grad=True), torch.ones(2, requires_grad=True)
         >>> uses = uses_of((used.exp() * used).sum())
         >>> uses.get(id(used), 0), uses.get(id(idle), 0)

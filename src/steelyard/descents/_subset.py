@@ -98,9 +98,9 @@ class BatchStatistics:
     """What BatchNorm layers took of a batch, so that a few rows of it can be scored later as if the others were there.
 
     Forward, rows are normalised by the batch's mean and variance as constants. They are read off the running statistics before
-    and after the pass (`new = old + momentum * (batch - old)`), at no cost. Backward, a layer takes two means over the batch off
-    the gradient of every row, that of the gradient and that of the gradient along the row. They are constants too: up to a
-    division they are what the layer's own bias and weight have for a gradient.
+    and after the pass (`new = old + momentum * (batch - old)`), at no cost. Backward, a layer takes two means over the batch
+    off the gradient of every row, that of the gradient and that of the gradient along the row. They are constants too: up to
+    a division they are what the layer's own bias and weight have for a gradient.
 
     Args:
         model: its layers in training mode are watched.

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
+
 import torch
 from torch import Tensor, nn
 
@@ -27,16 +29,19 @@ class ImbSAM(nn.Module):
         `g_tail = grad L_tail(theta)`; L_head and L_tail are the parts of the objective that the rows of the two groups of
         classes make, with the denominator of the whole batch
 
-    **Cost.** By default only the tail rows of a batch are scored again, at theta and at theta + eps, and what they make more at
-    theta + eps is added to the gradient of the whole batch: 1 + 2 * (share of tail rows) plain steps at most. A batch without
-    tail rows costs one.
+    **Cost.** By default the tail rows alone are scored again, at theta + eps, and what they make more there is added to the
+    gradient of the whole batch. What they make at theta is read off the backward pass of the whole batch, row by row, where
+    every trained layer is an `nn.Linear`, a convolution or a BatchNorm that runs once on one row an input: about
+    1 + 4/3 * (share of tail rows) plain steps. Elsewhere (other layers, dropout, mixed rows) they are scored at theta too:
+    1 + 2 * (share). A batch without tail rows costs one.
 
-    **BatchNorm.** A few rows must not be normalised by their own statistics, which would erase what sets them apart. They are
-    normalised by those that the whole batch had in the first pass, taken as constants. Without BatchNorm (and dropout) the
-    result is the formula's, exactly. With it, the difference `grad L_tail(theta + eps) - grad L_tail(theta)` leaves out that
-    the batch's statistics would move too; `whole=True` scores the whole batch again, for 8/3 plain steps. So does the default
-    where a batch cannot be split: it carries `extra`, inputs are not one a row, rows were scored before the step, nearly every
-    input is needed, or BatchNorm keeps no running statistics.
+    **BatchNorm.** A few rows must not be normalised by their own statistics, which would erase what sets them apart. What the
+    rows of a batch exchange through BatchNorm, mean and variance forward and their gradients backward, stays as it was in the
+    first pass. Without BatchNorm the result is the formula's, exactly. With it, the step up is longer in effect than its rho
+    says, as nothing is normalised again at theta + eps; as rho goes to 0 it becomes plain descent all the same. `whole=True` is
+    the formula with BatchNorm too: it scores the whole batch again, for 8/3 plain steps. So does the default where a batch
+    cannot be split: it carries `extra`, inputs are not one a row, rows were scored before the step, nearly every input is
+    needed, or BatchNorm keeps no running statistics or has no weight.
 
     Args:
         class_counts: training rows a class `[C]`.
@@ -141,16 +146,14 @@ class _Tail:
     def descend(self, statistics: BatchStatistics, taken: Params, by_row: RowGradients | None) -> None:
         """Fill `.grad` with the gradient of the whole batch here, and what that of the tail is more uphill."""
         learnt, loss = [*self.params.values(), *self.of_loss], self.descent._loss(self.first)
-        here: list[Tensor] | None = None
-        if by_row is not None and by_row.covers(loss, len(self.first.rows.target)):
-            extra = self._of_loss_here()
-            with by_row.of(self.part.rows, taken) as found:
-                whole = torch.autograd.grad(loss, learnt, allow_unused=True)
-            here = [found[name] if name in found else torch.zeros_like(value) for name, value in self.params.items()] + extra
-        else:
-            whole = torch.autograd.grad(loss, learnt, allow_unused=True)
+        read = by_row is not None and by_row.covers(loss, len(self.first.rows.target))
+        of_loss, found = self._of_loss_here() if read else [], dict[str, Tensor]()
+        with by_row.of(self.part.rows, taken, found) if by_row is not None and read else nullcontext():
+            whole: tuple[Tensor | None, ...] = torch.autograd.grad(loss, learnt, allow_unused=True)
         with statistics.in_force(taken, dict(zip(self.params, whole, strict=False))):
-            if here is None:
+            if read:
+                here = [found.get(name, torch.zeros_like(value)) for name, value in self.params.items()] + of_loss
+            else:
                 here = self._gradients(taken, list(self.params.values()))
             there = moved(self.params, uphill(here[: len(self.params)], self.descent.rho))
             more = torch._foreach_sub(self._gradients({**taken, **there}, list(there.values())), here)

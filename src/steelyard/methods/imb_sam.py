@@ -16,7 +16,7 @@ def imb_sam(
 
     Formula:
         `theta <- theta - lr * (grad L_head(theta) + factor * grad L_tail(theta + eps))`,
-        `eps = rho * grad L_tail(theta) / |grad L_tail(theta)|`. A step costs 1 + 2 * (share of tail rows) at most.
+        `eps = rho * grad L_tail(theta) / |grad L_tail(theta)|`. A step costs about 1 + 4/3 * (share of tail rows).
 
     Args:
         task: what is learnt.

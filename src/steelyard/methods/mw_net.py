@@ -23,6 +23,7 @@ def mw_net(
     order: Literal["ahead", "online"] = "ahead",
     normalise: Literal["batch", "none", "detached"] = "batch",
     lr: float = 1e-3,
+    detach: bool = True,
     meta: Source | None = None,
 ) -> Stages:
     """A small network learns from a balanced meta set which weight a loss deserves: Meta-Weight-Net.
@@ -40,6 +41,7 @@ def mw_net(
         order: "ahead" as in the paper, or "online": learn from the real steps, which is cheaper.
         normalise: weights to mean 1 over the batch ("batch"), not ("none"), or with a constant divisor ("detached").
         lr: of the network, above 0.
+        detach: false as in the released code for class imbalance, see `steelyard.weightings.MetaWeightNet`.
         meta: clean rows of your own instead, in Python.
 
     Reference:
@@ -56,4 +58,5 @@ def mw_net(
     """
     trained, pool = meta_set(task, meta_rows, meta_from, 100, meta)
     lookahead = Lookahead(every=every, scope=scope, order=order)
-    yield Stage(Objective(weighting=MetaWeightNet(pool, normalise=normalise, lookahead=lookahead, lr=lr)), task=trained)
+    weighting = MetaWeightNet(pool, normalise=normalise, lookahead=lookahead, lr=lr, detach=detach)
+    yield Stage(Objective(weighting=weighting), task=trained)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 from abc import abstractmethod
+from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -107,9 +109,9 @@ class Lesson:
         self.params = params_in(oracle, lookahead.scope)
         self.random = Randomness(oracle.device)  # the step's dropout must be the same in its derivative
 
-    def keep(self) -> Rows:
-        """The rows of the step, whose graph the step will use again."""
-        with torch.enable_grad(), plain_attention() if self.lookahead.estimator == "reverse" else nullcontext():
+    def keep(self, *, twice: bool = False) -> Rows:
+        """The rows of the step, whose graph the step will use again; `twice` where it is differentiated twice."""
+        with torch.enable_grad(), plain_attention() if twice or self.lookahead.estimator == "reverse" else nullcontext():
             return self.oracle.keep(self.batch)
 
     def judge(self, points: Params | None) -> dict[str, Tensor]:
@@ -162,6 +164,26 @@ class Lesson:
             found = torch.autograd.grad(values, list(at.values()), grad_outputs=weights.detach().to(values.dtype))
         return self.slopes(self.params, self._direction(dict(zip(at, found, strict=True))), rows)
 
+    def through_losses(self, inner: Tensor, own: list[nn.Parameter]) -> list[Tensor]:
+        """The gradient of the meta loss by `own`, where the tried step's loss depends on them also through the model's losses.
+
+        The step is differentiated itself: its gradient has a graph, which the direction of the meta gradient is sent back
+        through. A second derivative of the model, as in the released codes.
+        """
+        graph = torch.autograd.grad(inner, list(self.params.values()), create_graph=True, materialize_grads=True)
+        named = dict(zip(self.params, graph, strict=True))
+        direction = self._direction({name: value.detach() for name, value in named.items()})
+        pairs = [(value, direction[name]) for name, value in named.items() if value.requires_grad]
+        return list(
+            torch.autograd.grad(
+                [value for value, _ in pairs],
+                own,
+                grad_outputs=[along for _, along in pairs],
+                retain_graph=True,
+                materialize_grads=True,
+            )
+        )
+
     def _direction(self, gradients: dict[str, Tensor]) -> dict[str, Tensor]:
         ahead = look_ahead(self.oracle.optimizer, self.params, self._shared(gradients, 1.0))
         return ahead.pull(self.judge(ahead.params))
@@ -189,7 +211,12 @@ class Taught(Weighting, Prepares, Follows):
         lookahead: when and how it learns.
         lr: of Adam, which teaches it, above 0.
         weight_decay: of Adam, 0 or more.
+
+    Attributes:
+        detached: it learns as if the losses that it looks at were constants in the tried step, as they are in the real one.
     """
+
+    detached = True
 
     def __init__(
         self, meta: RowPool, *, normalise: Normalise, lookahead: Lookahead | None, lr: float, weight_decay: float
@@ -235,10 +262,16 @@ class Taught(Weighting, Prepares, Follows):
         if self.lookahead.order == "online":
             self._before = {name: value.detach().clone() for name, value in lesson.params.items()}, lesson
             return
-        rows = lesson.keep()
+        rows = lesson.keep(twice=not self.detached)
         losses = oracle.objective.losses(rows, oracle.clock)
         evidence = Evaluation(rows, losses, None, 1, oracle.clock).evidence()
         scale = lesson.per_mass(rows, losses.dtype)
+        if not self.detached:
+            with torch.enable_grad():
+                weights = self(dataclasses.replace(evidence, losses=losses))
+                inner = (weights * losses * scale).sum()
+            self._move(lesson.through_losses(inner, self._own()), lesson.world)
+            return
         with torch.enable_grad():
             weights = self(evidence)
         if self.lookahead.scope == "head":
@@ -263,10 +296,16 @@ class Taught(Weighting, Prepares, Follows):
         self._learn(weights, slopes * lesson.per_mass(evidence, slopes.dtype), lesson.world)
 
     def _learn(self, weights: Tensor, influences: Tensor, world: World) -> None:
-        own = [value for value in self.parameters() if value.requires_grad]
         gradients = torch.autograd.grad(
-            weights, own, grad_outputs=influences.to(weights.dtype), allow_unused=True, materialize_grads=True
+            weights, self._own(), grad_outputs=influences.to(weights.dtype), allow_unused=True, materialize_grads=True
         )
+        self._move(gradients, world)
+
+    def _own(self) -> list[nn.Parameter]:
+        return [value for value in self.parameters() if value.requires_grad]
+
+    def _move(self, gradients: Sequence[Tensor], world: World) -> None:
+        own = self._own()
         for value, gradient in zip(own, gradients, strict=True):
             value.grad = world.sum(gradient) if world.size > 1 else gradient
         self.teacher().step()
@@ -276,8 +315,7 @@ class Taught(Weighting, Prepares, Follows):
     def teacher(self) -> torch.optim.Adam:
         """The optimiser of this module's own parameters."""
         if self._teacher is None:
-            own = [value for value in self.parameters() if value.requires_grad]
-            self._teacher = torch.optim.Adam(own, lr=self.lr, weight_decay=self.weight_decay)
+            self._teacher = torch.optim.Adam(self._own(), lr=self.lr, weight_decay=self.weight_decay)
         return self._teacher
 
     def get_extra_state(self) -> dict[str, Any]:

@@ -79,7 +79,7 @@ class ClassAwareMetaWeightNet(Taught, Explains):
     def raw(self, evidence: Evidence) -> Tensor:
         """v, in (0, 1) `[N]`."""
         losses = losses_of(evidence)
-        self.highest.copy_(torch.maximum(self.highest, losses.max()))
+        self.highest.copy_(torch.maximum(self.highest, losses.detach().max()))
         weights: Tensor = self.net(losses).gather(1, self.group[evidence.target][:, None])[:, 0]
         return weights
 

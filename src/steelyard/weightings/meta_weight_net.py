@@ -30,6 +30,8 @@ class MetaWeightNet(Taught, Explains):
         lookahead: when and how the network learns; None for every step, in the papers' order, through all parameters.
         lr: of Adam, which moves the network, above 0.
         weight_decay: of Adam, 0 or more.
+        detach: False learns as if the weights of the tried step moved with the losses in them, as the released code for class
+            imbalance does; the real step does not do so. It costs a second derivative of the model.
 
     Shapes:
         losses `[N]` to weights `[N]`.
@@ -43,8 +45,8 @@ class MetaWeightNet(Taught, Explains):
     Departures:
         The look-ahead is that of the optimiser used (momentum and weight decay too), where the released code takes a plain
         gradient step. The loss is detached before the network sees it, as in the later released code; the code for class
-        imbalance does not detach it, so that its virtual and its real update disagree. `normalise="none"` is the released
-        code for noisy labels, "batch" that for class imbalance.
+        imbalance does not detach it (`detach=False`), so that its virtual and its real update disagree. `normalise="none"` is
+        the released code for noisy labels, "batch" that for class imbalance.
 
     Example:
         >>> from steelyard.core.rows import Clock
@@ -64,8 +66,12 @@ class MetaWeightNet(Taught, Explains):
         lookahead: Lookahead | None = None,
         lr: float = 1e-3,
         weight_decay: float = 1e-4,
+        detach: bool = True,
     ) -> None:
         super().__init__(meta, normalise=normalise, lookahead=lookahead, lr=lr, weight_decay=weight_decay)
+        if not detach and (self.lookahead.order, self.lookahead.scope) != ("ahead", "all"):
+            raise ArgumentError("detach", "True unless a whole step is tried (order 'ahead', scope 'all')", False)
+        self.detached = detach
         self.net = Net(hidden)
         self.register_buffer("highest", torch.zeros(()))
         self.highest: Tensor
@@ -73,7 +79,7 @@ class MetaWeightNet(Taught, Explains):
     def raw(self, evidence: Evidence) -> Tensor:
         """v, in (0, 1) `[N]`."""
         losses = losses_of(evidence)
-        self.highest.copy_(torch.maximum(self.highest, losses.max()))
+        self.highest.copy_(torch.maximum(self.highest, losses.detach().max()))
         weights: Tensor = self.net(losses)[:, 0]
         return weights
 

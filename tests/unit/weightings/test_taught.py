@@ -83,6 +83,50 @@ def test_the_worked_example(form: str, expected: tuple[float, float]) -> None:
     torch.testing.assert_close(torch.stack(found), torch.tensor(expected, dtype=torch.float64), atol=2e-10, rtol=0)
 
 
+@pytest.mark.parametrize("form", ["none", "batch"])
+def test_losses_that_are_not_detached(form: str) -> None:
+    """The worked example gives twice the slope in a; on a network, a finite difference of the step so defined."""
+    weighting = Smooth(pool_of(torch.tensor([1.0]).double(), torch.tensor([1])), "none")
+    weighting.detached = False
+    with torch.no_grad():
+        weighting.slope.zero_()
+        weighting.offset.zero_()
+    batch = Batch(torch.tensor([1.0, 1.0, 2.0]).double(), torch.tensor([1, 0, 1]), torch.arange(3))
+    model: nn.Module = Logistic()
+    assert taught(weighting, model, batch, torch.optim.SGD(model.parameters(), lr=1.0))[0].item() == pytest.approx(
+        -0.0529598545, abs=2e-10
+    )
+    model, shape = network("mlp")
+    (inputs, target), meta = rows(shape, 9, 1), rows(shape, 6, 2)
+    weighting = Smooth(pool_of(*meta), form)
+    weighting.detached = False
+    params = dict(model.named_parameters())
+
+    def after() -> Tensor:
+        buffers = {name: value.clone() for name, value in model.named_buffers()}
+        losses = F.cross_entropy(functional_call(model, params | buffers, (inputs,)), target, reduction="none")
+        raw = torch.sigmoid(weighting.offset + weighting.slope * losses)
+        inner = ((raw if form == "none" else raw / raw.mean()) * losses).mean()
+        moved = {
+            name: value - 0.3 * g
+            for (name, value), g in zip(params.items(), torch.autograd.grad(inner, list(params.values())), strict=True)
+        }
+        return F.cross_entropy(functional_call(model, moved | buffers, (meta[0],)), meta[1]).detach()
+
+    expected = []
+    for value in weighting.parameters():
+        sides = []
+        for step in (1e-5, -1e-5):
+            with torch.no_grad():
+                value += step
+            sides.append(after())
+            with torch.no_grad():
+                value -= step
+        expected.append((sides[0] - sides[1]) / 2e-5)
+    found = taught(weighting, model, Batch(inputs, target, torch.arange(9)), torch.optim.SGD(model.parameters(), lr=0.3))
+    torch.testing.assert_close(torch.stack(found), torch.stack(expected).double(), rtol=2e-5, atol=1e-9)
+
+
 def network(kind: str) -> tuple[nn.Module, tuple[int, ...]]:
     torch.manual_seed(0)
     if kind == "convolution":
@@ -308,6 +352,8 @@ def test_bad_settings_are_one_sentence() -> None:
             MetaWeightNet(meta, **settings)
     with pytest.raises(ArgumentError, match="online"):
         LearnToReweight(meta, lookahead=Lookahead(order="online"))
+    with pytest.raises(ArgumentError, match="detach"):
+        MetaWeightNet(meta, detach=False, lookahead=Lookahead(order="online"))
     with pytest.raises(ArgumentError, match="hidden"):
         MetaWeightNet(meta, hidden=0)
     with pytest.raises(ArgumentError, match="losses"):
