@@ -49,11 +49,18 @@ def begun(
     return start.weights, drawn[: 2 * 6]
 
 
+PLAIN: dict[bool, tuple[dict[str, Tensor], list[list[int]]]] = {}
+"""How plain training began, of tables and of images: found out once."""
+
+
 @pytest.mark.parametrize("name", known_names("method"))
 def test_methods_start_alike_and_see_the_same_rows(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """A method with a sampler, rows held back or a classifier of its own differs in that, and in nothing else."""
-    weights, order = begun(name, 1, monkeypatch, images=name in OF_IMAGES)
-    reference, in_order = begun("ce", 1, monkeypatch, images=name in OF_IMAGES)
+    images = name in OF_IMAGES
+    weights, order = begun(name, 1, monkeypatch, images=images)
+    if images not in PLAIN:
+        PLAIN[images] = begun("ce", 1, monkeypatch, images=images)
+    reference, in_order = PLAIN[images]
     first = dry_run(resolve_method(name)).stages[0]
     if not {"sampler", "task"} & slots_of(first).keys():
         assert order == in_order
