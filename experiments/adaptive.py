@@ -49,8 +49,8 @@ KEPT = (METRIC, *SHOWN, "worst_recall", "accuracy", "macro_f1", "ece")
 
 ADAPTIVE = (
     "rdr", "rdr-la", "cdb", "ot", "l2rw", "mw-net", "cmw-net", "curvenet", "meta-class-weights",
-    "descent=sam", "descent=imb-sam", "descent=class-conditional-sam", "descent=asymmetric-sam", "descent=meta-balance",
-    "transform=remix", "transform=cut-mix", "m2m", "crt", "lws", "tau-norm", "ncm", "simplify",
+    "sam", "imb-sam", "cc-sam", "sam-a", "metabalance", "remix", "cutmix", "random-oversample", "m2m", "joint-ssl",
+    "crt", "lws", "tau-norm", "ncm", "simplify",
 )  # fmt: skip
 """Every adaptive method, as on the command line; one that this version of steelyard lacks is left out and named."""
 
