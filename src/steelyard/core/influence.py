@@ -29,6 +29,7 @@ from steelyard.numeric.directional import (
     reverse_slopes,
     weighted_gradients,
 )
+from steelyard.numeric.replay import NotTheSame, Recording
 
 Scope = Literal["all", "head"]
 Estimator = Literal["auto", "forward", "reverse", "difference"]
@@ -51,7 +52,9 @@ class Randomness:
             torch.cuda.set_rng_state(self.cuda, self.device)
 
 
-def row_slopes(losses: Losses, at: Params, direction: Params, estimator: Estimator = "auto") -> Tensor:
+def row_slopes(
+    losses: Losses, at: Params, direction: Params, estimator: Estimator = "auto", record: Recording | None = None
+) -> Tensor:
     """`<grad l_i(at), direction>` of each row `[N]`.
 
     Args:
@@ -60,6 +63,7 @@ def row_slopes(losses: Losses, at: Params, direction: Params, estimator: Estimat
         direction: along what, same names.
         estimator: "forward" (forward mode), "reverse" (two backward passes), "difference" (central difference, approximate);
             "auto" is forward mode, and two backward passes where an operator of the model has no forward-mode rule.
+        record: of an earlier pass through the losses at the same place, which forward mode uses again.
 
     Raises:
         NotImplementedError: "forward" was asked for, and an operator has no rule.
@@ -71,11 +75,17 @@ def row_slopes(losses: Losses, at: Params, direction: Params, estimator: Estimat
         return difference_slopes(losses, at, direction)
     if estimator == "reverse":
         return reverse_slopes(losses, at, direction)
+    start = Randomness(next(iter(at.values())).device)
     try:
-        return forward_slopes(losses, at, direction)
+        try:
+            return forward_slopes(losses, at, direction, record)
+        except NotTheSame:  # the model runs otherwise the second time: nothing of the first can be used
+            start.again()
+            return forward_slopes(losses, at, direction)
     except NotImplementedError:
         if estimator == "forward":
             raise
+        start.again()
         return reverse_slopes(losses, at, direction)
 
 

@@ -9,27 +9,31 @@ from __future__ import annotations
 import functools
 import warnings
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 
 import torch
 from torch import Tensor
 from torch.autograd import forward_ad
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
+from steelyard.numeric.replay import Recording, Replaying
+
 Params = Mapping[str, Tensor]
 Losses = Callable[[Params], Tensor]
 
 
-def forward_slopes(losses: Losses, at: Params, direction: Params) -> Tensor:
+def forward_slopes(losses: Losses, at: Params, direction: Params, record: Recording | None = None) -> Tensor:
     """`<grad l_i(at), direction>` of each loss `[N]`, by one forward-mode pass.
 
     Args:
         losses: parameters by name to losses `[N]`.
         at: where.
         direction: same names and shapes as `at`.
+        record: of an earlier pass through the same losses at the same place, whose values are then used again.
 
     Raises:
         NotImplementedError: an operator has no forward-mode rule.
+        NotTheSame: the losses do not call what was recorded.
 
     Example:
         >>> x = torch.tensor([[1.0, 2.0], [3.0, 4.0]])
@@ -37,7 +41,8 @@ def forward_slopes(losses: Losses, at: Params, direction: Params) -> Tensor:
         tensor([1., 3.])
     """
     _load_rules()
-    with torch.no_grad(), forward_ad.dual_level(), plain_attention():
+    replaying = Replaying(record) if record is not None and record.made else None
+    with torch.no_grad(), forward_ad.dual_level(), plain_attention(), replaying or nullcontext():
         dual = {name: forward_ad.make_dual(value.detach(), direction[name].detach()) for name, value in at.items()}
         try:
             primal, tangent = forward_ad.unpack_dual(losses(dual))
@@ -45,6 +50,8 @@ def forward_slopes(losses: Losses, at: Params, direction: Params) -> Tensor:
             if isinstance(error, NotImplementedError) or "forward" in str(error) or "jvp" in str(error):
                 raise NotImplementedError(str(error)) from error
             raise
+    if replaying is not None:
+        replaying.finish()
     return torch.zeros_like(primal) if tangent is None else tangent
 
 

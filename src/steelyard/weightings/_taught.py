@@ -14,6 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from steelyard.core.errors import ArgumentError
+from steelyard.core.head import Head
 from steelyard.core.influence import (
     ESTIMATORS,
     SCOPES,
@@ -35,6 +36,7 @@ from steelyard.core.weighting import Weighting
 from steelyard.core.world import World
 from steelyard.numeric.directional import plain_attention, slopes_of, weighted_gradients
 from steelyard.numeric.normalise import over_batch
+from steelyard.numeric.replay import Recording
 
 Normalise = Literal["batch", "none", "detached"]
 ORDERS = ("ahead", "online")
@@ -51,7 +53,8 @@ class Lookahead:
         order: "ahead": a step is tried, the weights learn from it, and then the real step is made with the new weights (the
             order of the papers). "online": the real step itself is what they learn from, so that momentum, clipping and the
             descent are those of the update really made, and a forward and a backward pass are spared.
-        estimator: of the influences: "auto", "forward", "reverse" or "difference", see `steelyard.influence`.
+        estimator: of the influences: "auto", "forward", "reverse" or "difference", see `steelyard.influence`. "auto" takes two
+            backward passes for small networks of linear layers in the order "ahead", where they are faster.
         after: fraction of the stage's epochs before which rows weigh 1 and nothing is learnt, in [0, 1].
         until: fraction of the stage's epochs after which nothing more is learnt, in [0, 1].
 
@@ -93,6 +96,20 @@ class Lookahead:
         return self.begun(clock) and clock.fraction < self.until and clock.step % self.every == 0
 
 
+SMALL = 200_000
+"""Parameters up to which calling operators costs more than what they compute, so that fewer calls are faster."""
+SIMPLE = (
+    Head, nn.Linear, nn.Embedding, nn.BatchNorm1d, nn.LayerNorm, nn.Dropout, nn.Flatten, nn.Identity,
+    nn.ReLU, nn.LeakyReLU, nn.ELU, nn.GELU, nn.SiLU, nn.Softplus, nn.Sigmoid, nn.Tanh,
+)  # fmt: skip
+
+
+def is_small(model: nn.Module) -> bool:
+    """Is it a small network of layers that torch differentiates twice at little cost?"""
+    leaves = [module for module in model.modules() if next(module.children(), None) is None]
+    return all(isinstance(leaf, SIMPLE) for leaf in leaves) and sum(p.numel() for p in model.parameters()) <= SMALL
+
+
 class Lesson:
     """The influence of each row of a step on the meta loss.
 
@@ -106,13 +123,18 @@ class Lesson:
     def __init__(self, meta: RowPool, lookahead: Lookahead, oracle: Oracle, batch: Batch) -> None:
         self.meta, self.lookahead, self.oracle, self.batch = meta, lookahead, oracle, batch
         self.world = World.current()
+        self.estimator: Estimator = lookahead.estimator
         self.params = params_in(oracle, lookahead.scope)
         self.random = Randomness(oracle.device)  # the step's dropout must be the same in its derivative
+        self.record = Recording()
 
     def keep(self, *, twice: bool = False) -> Rows:
         """The rows of the step, whose graph the step will use again; `twice` where it is differentiated twice."""
-        with torch.enable_grad(), plain_attention() if twice or self.lookahead.estimator == "reverse" else nullcontext():
-            return self.oracle.keep(self.batch)
+        with torch.enable_grad(), plain_attention() if twice or self.estimator == "reverse" else nullcontext():
+            if self.lookahead.scope == "head" or self.estimator not in ("auto", "forward"):
+                return self.oracle.keep(self.batch)
+            with self.record:
+                return self.oracle.keep(self.batch)
 
     def judge(self, points: Params | None) -> dict[str, Tensor]:
         """The gradient of the meta loss at some parameters (None: here), by name, over all processes."""
@@ -130,7 +152,7 @@ class Lesson:
         self.random.again()
         try:
             losses = scoped_losses(self.oracle, self.batch, self.lookahead.scope, rows)
-            return row_slopes(losses, at, direction, self.lookahead.estimator).detach()
+            return row_slopes(losses, at, direction, self.estimator, self.record).detach()
         finally:
             now.again()
 
@@ -141,7 +163,7 @@ class Lesson:
 
     def try_step(self, losses: Tensor, weights: Tensor) -> Tensor:
         """Influences when the step is tried with these weights on the losses of kept rows `[N]`."""
-        if self.lookahead.estimator == "reverse":
+        if self.estimator == "reverse":
             leaf = weights.detach().to(losses.dtype).requires_grad_()
             graph = weighted_gradients(losses, leaf, self.params)
             gradients = {name: value.detach() for name, value in graph.items()}
@@ -261,7 +283,10 @@ class Taught(Weighting, Prepares, Follows):
         lesson = Lesson(self.meta, self.lookahead, oracle, batch)
         if self.lookahead.order == "online":
             self._before = {name: value.detach().clone() for name, value in lesson.params.items()}, lesson
+            lesson.keep()
             return
+        if self.lookahead.estimator == "auto" and self.lookahead.scope == "all" and is_small(oracle.model):
+            lesson.estimator = "reverse"
         rows = lesson.keep(twice=not self.detached)
         losses = oracle.objective.losses(rows, oracle.clock)
         evidence = Evaluation(rows, losses, None, 1, oracle.clock).evidence()

@@ -27,7 +27,7 @@ from steelyard.core.world import launch
 from steelyard.descents import MetaBalance
 from steelyard.settings import resolve_method
 from steelyard.weightings import LearnToReweight, Lookahead, LossCurveNet, MetaClassWeights, MetaWeightNet
-from steelyard.weightings._taught import Taught
+from steelyard.weightings._taught import Taught, is_small
 
 
 class Recorded:
@@ -180,7 +180,7 @@ def test_it_learns_from_the_step_that_the_optimiser_makes(optimizer: str, kind: 
     lookahead = Lookahead(
         order="online" if how == "online" else "ahead",
         scope="head" if how == "head" else "all",
-        estimator="reverse" if how == "reverse" else "auto",
+        estimator={"reverse": "reverse", "ahead": "forward"}.get(how, "auto"),
     )
     weighting = Smooth(pool_of(*meta), form, lookahead)
     head = {"mlp": "3.", "convolution": "head.", "adapter": "head."}[kind] if how == "head" else ""
@@ -333,6 +333,11 @@ def test_rare_rows_come_to_weigh_more() -> None:
             fitted = fit(task, resolve_method(method), Regime(epochs=15, batch_size=32, lr=0.2), seed=seed, device="cpu")
             weights = fitted.history[-1]["class_weights"]
             assert weights[1] > 1.02 * weights[0], method
+
+
+def test_small_networks_of_linear_layers_are_told_from_others() -> None:
+    assert is_small(Adapted()) and is_small(smooth_network())
+    assert not is_small(Convolution()) and not is_small(nn.Linear(1000, 1000)) and not is_small(nn.LSTM(2, 2))
 
 
 def test_bad_settings_are_one_sentence() -> None:
