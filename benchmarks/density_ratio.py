@@ -13,10 +13,7 @@ what the process grew by at its peak. Printed, and written as JSON::
 from __future__ import annotations
 
 import argparse
-import json
 import multiprocessing
-import os
-import platform
 import statistics
 import tempfile
 import time
@@ -27,6 +24,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from _results import with_threads, write
 from steelyard.core.descent import plain
 from steelyard.core.memory import peak_mb, reset_peak
 from steelyard.core.objective import Objective
@@ -177,17 +175,7 @@ def main() -> None:
             )
     out = options.out if options.out or options.quick else RESULTS
     if out is not None:
-        write(out, options.threads, results)
-
-
-def write(out: Path, threads: int, result: dict[str, Any]) -> None:
-    """Put the result under its number of threads, beside those of others."""
-    stored: dict[str, Any] = json.loads(out.read_text()) if out.exists() else {}
-    machine = {"torch": torch.__version__, "python": platform.python_version(), "cores": os.cpu_count()}
-    stored[f"{threads} thread{'s' * (threads > 1)}"] = machine | result
-    out.parent.mkdir(parents=True, exist_ok=True)
-    out.write_text(json.dumps(stored, indent=1) + "\n")
-    print(f"written to {out}")
+        write(out, with_threads(options.threads), results)
 
 
 if __name__ == "__main__":

@@ -13,9 +13,6 @@ from __future__ import annotations
 
 import argparse
 import ctypes
-import json
-import os
-import platform
 import statistics
 import time
 from collections.abc import Callable
@@ -25,6 +22,7 @@ from typing import Any
 
 import torch
 
+from _results import write
 from steelyard.core.descent import Descent, plain
 from steelyard.core.objective import Evaluation, Objective
 from steelyard.core.oracle import Oracle
@@ -160,16 +158,6 @@ def main() -> None:
             f"{options.device}, {options.threads} thread{'s' * (options.threads > 1)}",
             {"pairs": repeats, "descents": found},
         )
-
-
-def write(out: Path, where: str, result: dict[str, Any]) -> None:
-    """Put the result under its device and threads, beside others."""
-    stored: dict[str, Any] = json.loads(out.read_text()) if out.exists() else {}
-    machine = {"torch": torch.__version__, "python": platform.python_version(), "cores": os.cpu_count()}
-    stored[where] = machine | result
-    out.parent.mkdir(parents=True, exist_ok=True)
-    out.write_text(json.dumps(stored, indent=1) + "\n")
-    print(f"written to {out}")
 
 
 if __name__ == "__main__":

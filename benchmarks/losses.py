@@ -11,9 +11,6 @@ median of the pairs' ratios: what else the machine does then hits both. Printed,
 from __future__ import annotations
 
 import argparse
-import json
-import os
-import platform
 import statistics
 import time
 from collections.abc import Callable
@@ -24,6 +21,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from _results import with_threads, write
 from steelyard import losses
 from steelyard.data.profiles import imbalance_profile
 
@@ -118,17 +116,7 @@ def main() -> None:
     found = {f"{rows}x{classes}": measure(rows, classes, repeats, not options.quick) for rows, classes in shapes}
     out = options.out if options.out or options.quick else RESULTS
     if out is not None:
-        write(out, options.threads, {"pairs": repeats, "shapes": found})
-
-
-def write(out: Path, threads: int, result: dict[str, Any]) -> None:
-    """Put the result under its number of threads, beside those of others."""
-    stored: dict[str, Any] = json.loads(out.read_text()) if out.exists() else {}
-    machine = {"torch": torch.__version__, "python": platform.python_version(), "cores": os.cpu_count()}
-    stored[f"{threads} thread{'s' * (threads > 1)}"] = machine | result
-    out.parent.mkdir(parents=True, exist_ok=True)
-    out.write_text(json.dumps(stored, indent=1) + "\n")
-    print(f"written to {out}")
+        write(out, with_threads(options.threads), {"pairs": repeats, "shapes": found})
 
 
 if __name__ == "__main__":

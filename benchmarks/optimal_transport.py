@@ -11,9 +11,6 @@ the same turn. Printed, and written as JSON::
 from __future__ import annotations
 
 import argparse
-import json
-import os
-import platform
 import statistics
 import time
 from collections.abc import Callable
@@ -23,6 +20,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from _results import with_threads, write
 from steelyard.core.descent import plain
 from steelyard.core.objective import Objective
 from steelyard.core.oracle import Oracle
@@ -182,17 +180,7 @@ def main() -> None:
     result["solvers"] = solvers(repeats)
     out = options.out if options.out or options.quick else RESULTS
     if out is not None:
-        write(out, options.threads, {"turns": repeats} | result)
-
-
-def write(out: Path, threads: int, result: dict[str, Any]) -> None:
-    """Put the result under its number of threads, beside those of others."""
-    stored: dict[str, Any] = json.loads(out.read_text()) if out.exists() else {}
-    machine = {"torch": torch.__version__, "python": platform.python_version(), "cores": os.cpu_count()}
-    stored[f"{threads} thread{'s' * (threads > 1)}"] = machine | result
-    out.parent.mkdir(parents=True, exist_ok=True)
-    out.write_text(json.dumps(stored, indent=1) + "\n")
-    print(f"written to {out}")
+        write(out, with_threads(options.threads), {"turns": repeats} | result)
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import torch
+from ending import Bomb, Interrupt
 from tiny import Blobs
 from torch import Tensor, nn
 
@@ -22,22 +23,6 @@ from steelyard.nets import MLP, ResNet32, SmallCNN
 from steelyard.nets.heads import with_head
 
 REGIME = Regime(epochs=4, batch_size=16, lr=0.05)
-
-
-class Interrupt(Exception):
-    """Stands for whatever ends a process."""
-
-
-class Bomb(Observes):
-    """Ends training after a number of steps."""
-
-    def __init__(self, steps: int) -> None:
-        self.left = steps
-
-    def observe(self, evidence: Evidence) -> None:
-        self.left -= 1
-        if self.left == 0:
-            raise Interrupt
 
 
 def interrupted(task: Task, method: Method, folder: Path, steps: int, regime: Regime = REGIME) -> None:

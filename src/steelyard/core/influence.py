@@ -21,6 +21,7 @@ from steelyard.core.head import find_head
 from steelyard.core.objective import Objective
 from steelyard.core.oracle import Oracle, Params
 from steelyard.core.rows import Batch, Rows
+from steelyard.core.seeds import Randomness
 from steelyard.numeric.directional import (
     Losses,
     difference_slopes,
@@ -35,21 +36,6 @@ Scope = Literal["all", "head"]
 Estimator = Literal["auto", "forward", "reverse", "difference"]
 SCOPES = ("all", "head")
 ESTIMATORS = ("auto", "forward", "reverse", "difference")
-
-
-class Randomness:
-    """The state of torch's global generators that a model on a device draws from (dropout), to draw the same again."""
-
-    def __init__(self, device: torch.device) -> None:
-        self.device = device
-        self.cpu = torch.get_rng_state()
-        self.cuda = torch.cuda.get_rng_state(device) if device.type == "cuda" else None
-
-    def again(self) -> None:
-        """Go back to it."""
-        torch.set_rng_state(self.cpu)
-        if self.cuda is not None:
-            torch.cuda.set_rng_state(self.cuda, self.device)
 
 
 def row_slopes(

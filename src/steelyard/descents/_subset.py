@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from steelyard.core.objective import Evaluation
 from steelyard.core.oracle import Oracle, Params
 from steelyard.core.rows import Batch, Rows
+from steelyard.core.seeds import Randomness
 from steelyard.descents._ascent import same_weights
 
 NORMALISERS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBatchNorm)
@@ -208,15 +209,10 @@ def _tied(mean: Tensor, scale: Tensor, pull: Tensor, pull_along: Tensor) -> Call
 
 
 @contextmanager
-def same_draws(device: torch.device, state: list[Tensor]) -> Iterator[None]:
+def same_draws(device: torch.device, state: list[Randomness]) -> Iterator[None]:
     """Let passes draw the same random numbers: the first notes where the generators stood, later ones go back there."""
-    cuda = device.type == "cuda"
     if state:
-        torch.set_rng_state(state[0])
-        if cuda:
-            torch.cuda.set_rng_state(state[1], device)
+        state[0].again()
     else:
-        state.append(torch.get_rng_state())
-        if cuda:
-            state.append(torch.cuda.get_rng_state(device))
+        state.append(Randomness(device))
     yield

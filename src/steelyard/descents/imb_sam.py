@@ -12,6 +12,7 @@ from steelyard.core.errors import ArgumentError
 from steelyard.core.objective import Evaluation
 from steelyard.core.oracle import Oracle, Params
 from steelyard.core.rows import Batch
+from steelyard.core.seeds import Randomness
 from steelyard.descents._ascent import add_gradients, check_radius, gradients_of, moved, same_weights, settle
 from steelyard.descents._rowwise import RowGradients
 from steelyard.descents._subset import BatchStatistics, Subset, same_draws
@@ -141,7 +142,7 @@ class _Tail:
         self.descent, self.oracle, self.first, self.part, self.params = descent, oracle, first, part, params
         self.mask = descent._mask(first)
         self.of_loss = [value for value in oracle.objective.loss.parameters() if value.requires_grad]
-        self.draws: list[Tensor] = []
+        self.draws: list[Randomness] = []
 
     def descend(self, statistics: BatchStatistics, taken: Params, by_row: RowGradients | None) -> None:
         """Fill `.grad` with the gradient of the whole batch here, and what that of the tail is more uphill."""

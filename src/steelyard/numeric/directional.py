@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import functools
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 
 import torch
@@ -93,13 +93,22 @@ def weighted_gradients(losses: Tensor, weights: Tensor, params: Params) -> dict[
 
 def slopes_of(gradients: Params, weights: Tensor, direction: Params) -> Tensor:
     """`<grad l_i, direction>` of each loss `[N]`, from what `weighted_gradients` returned."""
+    return sent_back(gradients, direction, [weights])[0]
+
+
+def sent_back(gradients: Params, direction: Params, towards: Sequence[Tensor], *, retain_graph: bool = False) -> list[Tensor]:
+    """The derivative of `<gradients, direction>` by each of `towards`, through the graph of the gradients."""
     pairs = [(value, direction[name]) for name, value in gradients.items() if value.requires_grad]
     if not pairs:
-        return torch.zeros_like(weights)
-    (slopes,) = torch.autograd.grad(
-        [value for value, _ in pairs], [weights], grad_outputs=[along for _, along in pairs], materialize_grads=True
+        return [torch.zeros_like(value) for value in towards]
+    found = torch.autograd.grad(
+        [value for value, _ in pairs],
+        list(towards),
+        grad_outputs=[along for _, along in pairs],
+        retain_graph=retain_graph,
+        materialize_grads=True,
     )
-    return slopes
+    return list(found)
 
 
 def difference_slopes(losses: Losses, at: Params, direction: Params, *, scale: float | None = None) -> Tensor:

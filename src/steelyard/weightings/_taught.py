@@ -19,7 +19,6 @@ from steelyard.core.influence import (
     ESTIMATORS,
     SCOPES,
     Estimator,
-    Randomness,
     Scope,
     params_in,
     row_slopes,
@@ -32,9 +31,10 @@ from steelyard.core.oracle import Oracle, Params
 from steelyard.core.pool import RowPool
 from steelyard.core.roles import Follows, Prepares
 from steelyard.core.rows import Batch, Clock, Evidence, Rows
+from steelyard.core.seeds import Randomness
 from steelyard.core.weighting import Weighting
 from steelyard.core.world import World
-from steelyard.numeric.directional import plain_attention, slopes_of, weighted_gradients
+from steelyard.numeric.directional import plain_attention, sent_back, slopes_of, weighted_gradients
 from steelyard.numeric.normalise import over_batch
 from steelyard.numeric.replay import Recording
 
@@ -195,16 +195,7 @@ class Lesson:
         graph = torch.autograd.grad(inner, list(self.params.values()), create_graph=True, materialize_grads=True)
         named = dict(zip(self.params, graph, strict=True))
         direction = self._direction({name: value.detach() for name, value in named.items()})
-        pairs = [(value, direction[name]) for name, value in named.items() if value.requires_grad]
-        return list(
-            torch.autograd.grad(
-                [value for value, _ in pairs],
-                own,
-                grad_outputs=[along for _, along in pairs],
-                retain_graph=True,
-                materialize_grads=True,
-            )
-        )
+        return sent_back(named, direction, own, retain_graph=True)
 
     def _direction(self, gradients: dict[str, Tensor]) -> dict[str, Tensor]:
         ahead = look_ahead(self.oracle.optimizer, self.params, self._shared(gradients, 1.0))

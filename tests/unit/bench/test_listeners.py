@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
+from ending import Bomb
 from tiny import Blobs, numbers, two_stages
 
 from steelyard.bench.listeners import Heartbeat, Log, read_beat, read_log
@@ -11,23 +12,11 @@ from steelyard.core.counts import group_classes
 from steelyard.core.fit import fit
 from steelyard.core.objective import Objective
 from steelyard.core.regime import Regime
-from steelyard.core.roles import Observes
-from steelyard.core.rows import Evidence
 from steelyard.core.stage import Stage, Steps
 from steelyard.core.task import TaskView
 from steelyard.weightings import InverseFrequency
 
 REGIME = Regime(epochs=3, batch_size=16, lr=0.05)
-
-
-class Bomb(Observes):
-    def __init__(self, steps: int) -> None:
-        self.left = steps
-
-    def observe(self, evidence: Evidence) -> None:
-        self.left -= 1
-        if self.left == 0:
-            raise KeyboardInterrupt
 
 
 def test_the_log_of_an_interrupted_run_is_that_of_a_whole_one(tmp_path: Path) -> None:
@@ -39,7 +28,7 @@ def test_the_log_of_an_interrupted_run_is_that_of_a_whole_one(tmp_path: Path) ->
                 two_stages,
                 REGIME,
                 folder=tmp_path,
-                listeners=[Log(tmp_path / "log.jsonl"), Bomb(steps)],
+                listeners=[Log(tmp_path / "log.jsonl"), Bomb(steps, KeyboardInterrupt)],
                 checkpoint_seconds=0.0,
             )
     fit(Blobs(), two_stages, REGIME, folder=tmp_path, listeners=[Log(tmp_path / "log.jsonl")])

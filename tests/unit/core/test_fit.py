@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 import torch
 import torch.nn.functional as F
+from ending import Bomb, Interrupt
 from tiny import Blobs, Held, ce, network, numbers, same_weights, two_stages
 from torch import nn
 
@@ -26,22 +27,6 @@ from steelyard.core.stage import Stage, Steps
 from steelyard.core.task import Task, TaskView
 
 REGIME = Regime(epochs=4, batch_size=16, lr=0.05)
-
-
-class Interrupt(Exception):
-    """Stands for whatever ends a process."""
-
-
-class Bomb(Observes):
-    """Ends training after a number of steps."""
-
-    def __init__(self, steps: int) -> None:
-        self.left = steps
-
-    def observe(self, evidence: Evidence) -> None:
-        self.left -= 1
-        if self.left == 0:
-            raise Interrupt
 
 
 def interrupted(task: Task, method, regime: Regime, folder: Path, steps: int) -> None:

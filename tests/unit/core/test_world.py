@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 import torch
+from ending import Bomb
 from tiny import Blobs, ce, numbers, same_weights
 from torch import nn
 
@@ -12,23 +13,9 @@ import steelyard.core.train as loop
 from steelyard.core.errors import ArgumentError, TrainingError
 from steelyard.core.fit import fit
 from steelyard.core.regime import Regime
-from steelyard.core.roles import Observes
-from steelyard.core.rows import Evidence
 from steelyard.core.world import World, launch, local_device
 
 REGIME = Regime(epochs=3, batch_size=16, lr=0.05)
-
-
-class Bomb(Observes):
-    """Ends training after a number of steps."""
-
-    def __init__(self, steps: int) -> None:
-        self.left = steps
-
-    def observe(self, evidence: Evidence) -> None:
-        self.left -= 1
-        if self.left == 0:
-            raise KeyboardInterrupt
 
 
 def plain_network() -> nn.Module:
@@ -73,7 +60,7 @@ def test_two_processes_make_the_steps_of_one(tmp_path: Path) -> None:
 
 def train_with_statistics(folder: str | None, steps: int) -> tuple[dict[str, torch.Tensor], list[dict[str, Any]]] | None:
     """With BatchNorm; ended after some steps where there are any."""
-    listeners = [Bomb(steps)] if steps else []
+    listeners = [Bomb(steps, KeyboardInterrupt)] if steps else []
     loop.AGREE_EVERY = 1
     try:
         fitted = fit(

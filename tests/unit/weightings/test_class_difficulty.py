@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import torch
+from ending import Bomb
 from hypothesis import given
 from hypothesis import strategies as st
 from tiny import Blobs, numbers, same_weights
@@ -163,24 +164,20 @@ def test_weights_change_between_epochs_only(accuracy: Any) -> None:
     assert by_epoch[0] == {(1.0, 1.0, 1.0)}
 
 
-class Bomb(Observes):
-    """Ends training after a number of steps."""
-
-    def __init__(self, steps: int) -> None:
-        self.left = steps
-
-    def observe(self, evidence: Evidence) -> None:
-        self.left -= 1
-        if self.left == 0:
-            raise KeyboardInterrupt
-
-
 @pytest.mark.parametrize("method", ["cdb(ema=0.5)", "cdb(accuracy=train)"])
 def test_a_run_goes_on_where_it_was_ended_bit_for_bit(method: str, tmp_path: Path) -> None:
     recipe = resolve_method(method)
     whole = fit(Blobs(), recipe, REGIME, device="cpu")
     with pytest.raises(KeyboardInterrupt):
-        fit(Blobs(), recipe, REGIME, device="cpu", folder=tmp_path, checkpoint_seconds=0.0, listeners=[Bomb(9)])
+        fit(
+            Blobs(),
+            recipe,
+            REGIME,
+            device="cpu",
+            folder=tmp_path,
+            checkpoint_seconds=0.0,
+            listeners=[Bomb(9, KeyboardInterrupt)],
+        )
     resumed = fit(Blobs(), recipe, REGIME, device="cpu", folder=tmp_path, checkpoint_seconds=0.0)
     assert same_weights(whole.model, resumed.model)
     assert numbers(whole.history) == numbers(resumed.history)

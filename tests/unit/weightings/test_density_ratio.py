@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import torch
+from ending import Bomb
 from hypothesis import given
 from hypothesis import strategies as st
 from tiny import Blobs, numbers, same_weights
@@ -17,7 +18,6 @@ from steelyard.core.errors import ArgumentError, CombinationError
 from steelyard.core.fit import fit
 from steelyard.core.objective import Objective
 from steelyard.core.regime import Regime
-from steelyard.core.roles import Observes
 from steelyard.core.rows import Clock, Evidence, Rows
 from steelyard.settings import resolve_method
 from steelyard.weightings import BatchNormalised, Deferred, DensityRatio, InverseFrequency
@@ -216,24 +216,20 @@ def test_warm_up_is_plain_training_bit_for_bit_while_prototypes_are_learnt() -> 
     assert late.weighting.prototypes.width == 8
 
 
-class Bomb(Observes):
-    """Ends training after a number of steps."""
-
-    def __init__(self, steps: int) -> None:
-        self.left = steps
-
-    def observe(self, evidence: Evidence) -> None:
-        self.left -= 1
-        if self.left == 0:
-            raise KeyboardInterrupt
-
-
 @pytest.mark.parametrize("method", ["weighting=rdr", "weighting=rdr(store=compact)", "rdr(after=0.3)", "rdr-la(after=0)"])
 def test_a_run_goes_on_where_it_was_ended_bit_for_bit(method: str, tmp_path: Path) -> None:
     recipe = resolve_method(method)
     whole = fit(Blobs(), recipe, REGIME, device="cpu")
     with pytest.raises(KeyboardInterrupt):
-        fit(Blobs(), recipe, REGIME, device="cpu", folder=tmp_path, checkpoint_seconds=0.0, listeners=[Bomb(9)])
+        fit(
+            Blobs(),
+            recipe,
+            REGIME,
+            device="cpu",
+            folder=tmp_path,
+            checkpoint_seconds=0.0,
+            listeners=[Bomb(9, KeyboardInterrupt)],
+        )
     resumed = fit(Blobs(), recipe, REGIME, device="cpu", folder=tmp_path, checkpoint_seconds=0.0)
     assert same_weights(whole.model, resumed.model)
     assert numbers(whole.history) == numbers(resumed.history)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from ending import Bomb, Interrupt
 from tiny import Blobs, numbers, same_weights
 from torch import nn
 
@@ -14,8 +15,6 @@ from steelyard.core.fit import fit
 from steelyard.core.objective import Objective
 from steelyard.core.pool import RowPool
 from steelyard.core.regime import Regime
-from steelyard.core.roles import Observes
-from steelyard.core.rows import Evidence
 from steelyard.core.stage import Stage, Steps
 from steelyard.core.task import TaskView
 from steelyard.core.world import World, launch
@@ -24,22 +23,6 @@ from steelyard.transforms import Mixup
 from steelyard.weightings import OptimalTransport
 
 REGIME = Regime(epochs=3, batch_size=16, lr=0.05)
-
-
-class Interrupt(Exception):
-    """Stands for whatever ends a process."""
-
-
-class Bomb(Observes):
-    """Ends training after a number of steps."""
-
-    def __init__(self, steps: int) -> None:
-        self.left = steps
-
-    def observe(self, evidence: Evidence) -> None:
-        self.left -= 1
-        if self.left == 0:
-            raise Interrupt
 
 
 @pytest.mark.parametrize("method", ["ot", "ot(method=closed_form)", "ot(method=released,meta_loss=0.6)", "ot(points=whole)"])

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import torch
 import torch.nn.functional as F
+from ending import Bomb, Interrupt
 from meta_cases import Logistic, forward, pool_of, rows
 from networks import Adapted, Convolution
 from tiny import Blobs, same_weights
@@ -21,7 +22,6 @@ from steelyard.core.objective import Objective
 from steelyard.core.oracle import Oracle
 from steelyard.core.pool import RowPool
 from steelyard.core.regime import Regime
-from steelyard.core.roles import Observes
 from steelyard.core.rows import Batch, Clock, Evidence
 from steelyard.core.world import launch
 from steelyard.descents import MetaBalance
@@ -272,20 +272,6 @@ def test_the_real_step_has_the_weights_that_were_just_learnt() -> None:
     raw = weighting.logs.detach().exp()[target]
     assert not torch.equal(raw, torch.ones(9))
     torch.testing.assert_close(oracle(batch).weights, raw / raw.mean())
-
-
-class Interrupt(Exception):
-    pass
-
-
-class Bomb(Observes):
-    def __init__(self, steps: int) -> None:
-        self.left = steps
-
-    def observe(self, evidence: Evidence) -> None:
-        self.left -= 1
-        if self.left == 0:
-            raise Interrupt
 
 
 @pytest.mark.parametrize(
