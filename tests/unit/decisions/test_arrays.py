@@ -1,0 +1,48 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from steelyard.core.errors import ArgumentError, DataError
+from steelyard.decisions._arrays import as_class, as_proba, as_target, finite_logs, like, need_all
+
+
+def test_rows_that_sum_to_one_within_rounding_are_left_exactly_as_they_are() -> None:
+    proba = torch.softmax(torch.randn(50, 7), 1)
+    np.testing.assert_array_equal(as_proba(proba), proba.double().numpy())
+    np.testing.assert_allclose(as_proba([[0.3, 0.703]]), [[0.3 / 1.003, 0.703 / 1.003]])
+
+
+def test_what_is_given_is_not_changed() -> None:
+    given = np.array([[0.3, 0.703]])
+    as_proba(given)
+    np.testing.assert_array_equal(given, [[0.3, 0.703]])
+
+
+def test_classes_are_whole_numbers_of_a_column() -> None:
+    assert as_target(torch.tensor([1.0, 0.0]), 2, 2).dtype == np.int64
+    for wrong in ([0, 1, 1], [-1, 0], ["a", "b"], [0.0, np.nan]):
+        with pytest.raises(ArgumentError, match="`target`"):
+            as_target(wrong, 2, 2)
+    for positive in (True, 1.0, 2, -1):
+        with pytest.raises(ArgumentError, match="`positive`"):
+            as_class(positive, 2)
+
+
+def test_missing_classes_are_named() -> None:
+    with pytest.raises(DataError, match=r"`target` has no rows .* of class 0, 2: because"):
+        need_all(np.array([0.0, 1.0, 0.0]), "target", "because")
+
+
+def test_results_come_back_as_they_were_given() -> None:
+    assert like(np.ones(2), torch.ones(1, dtype=torch.float16)).dtype == torch.float32
+    assert like(np.ones(2, dtype=np.int64), torch.ones(1)).dtype == torch.int64
+    assert isinstance(like(np.ones(2), [1.0]), np.ndarray)
+
+
+def test_minus_infinity_becomes_finite_and_far_below() -> None:
+    found = finite_logs(torch.tensor([[0.0, -torch.inf], [-5.0, -3.0]], dtype=torch.float64))
+    assert found.isfinite().all()
+    assert float(found[0, 1]) < -700
+    assert torch.equal(found[1], torch.tensor([-5.0, -3.0], dtype=torch.float64))
