@@ -57,7 +57,11 @@ DATA: tuple[Option, ...] = (
     click.option("--test", metavar="PATH", help="File with the test rows; otherwise a test split is cut from DATA."),
     click.option("--drop", metavar="COLS", help="Columns to leave out, separated by commas."),
     click.option(
-        "--missing", type=click.Choice(["error", "median"]), default="error", show_default=True, help="Missing values."
+        "--missing",
+        type=click.Choice(["error", "median", "indicator"]),
+        default="error",
+        show_default=True,
+        help="Missing values: refuse them, fill in the median, or also say where they were.",
     ),
     click.option("--resize", type=int, help="Make images this many pixels wide and high."),
     click.option("--max-rows", type=int, help="Use at most about this many training rows, for a quick look."),
@@ -65,6 +69,14 @@ DATA: tuple[Option, ...] = (
         "--test-fraction", type=float, default=0.25, show_default=True, help="Of the rows, where a test split is cut."
     ),
     click.option("--valid-fraction", type=float, default=0.1, show_default=True, help="Of the training rows, for validation."),
+    click.option(
+        "--split",
+        metavar="RULE",
+        default="random",
+        show_default=True,
+        help="How test and validation rows are cut: random, time:COL (the last ones), keep-time:COL (and COL stays a feature) "
+        "or group:COL (rows of one value together).",
+    ),
     click.option("--split-seed", type=int, default=0, show_default=True, help="Of the splits and the tail; not of the runs."),
 )
 """The data and the model: `problem_of` reads them."""
@@ -96,9 +108,9 @@ def problem_of(options: dict[str, Any]) -> ProblemSettings:
 
     keys = (
         "target", "task", "test", "factor", "profile", "class_order", "noise", "noise_kind", "missing", "test_fraction",
-        "valid_fraction", "resize", "max_rows", "model",
+        "valid_fraction", "split", "resize", "max_rows", "model",
     )  # fmt: skip
-    drop = tuple(name.strip() for name in (options["drop"] or "").split(",") if name.strip())
+    drop = names_of(options["drop"])
     return ProblemSettings(**{key: options[key] for key in keys}, seed=options["split_seed"], drop=drop)
 
 
@@ -143,6 +155,11 @@ def key_value(option: str, text: str, example: str) -> tuple[str, str]:
     if not sign or not key.strip():
         raise ArgumentError(option, f"KEY=VALUE, such as {example}", repr(text))
     return key.strip(), value.strip()
+
+
+def names_of(text: str | None) -> tuple[str, ...]:
+    """Names separated by commas."""
+    return tuple(name.strip() for name in (text or "").split(",") if name.strip())
 
 
 def seeds_of(text: str) -> tuple[int, ...]:

@@ -7,15 +7,20 @@ from steelyard.data.profiles import class_permutation, imbalance_profile
 from steelyard.data.read import read_path
 from steelyard.data.resident import ResidentSource
 from steelyard.data.scale import is_resident
-from steelyard.data.splits import hold_out
+from steelyard.data.splits import Split, by_group, by_time, hold_out
 from steelyard.data.streamed import ArrayRows, StreamedSource
 from steelyard.data.subsample import subsample
+from steelyard.data.table_file import TableFile
 
 __all__ = [
     "ArrayRows",
     "ResidentSource",
+    "Split",
     "StreamedSource",
+    "TableFile",
     "augment",
+    "by_group",
+    "by_time",
     "class_permutation",
     "fingerprint",
     "hold_out",

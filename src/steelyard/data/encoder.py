@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,56 +10,34 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from steelyard.core.errors import ArgumentError, DataError
+from steelyard.core.errors import ArgumentError, DataError, nearest
+from steelyard.data.columns import (
+    CLIP,
+    TEXT_WIDTH,
+    CategoryColumn,
+    Feature,
+    NumericColumn,
+    as_numbers,
+    is_dates,
+    is_numeric,
+    looks_free,
+)  # fmt: skip
+from steelyard.data.columns_json import read_column, written_column
+from steelyard.data.gather import MOST_LEVELS, SAMPLE, Levels, Numbers, RowSample, Treatment, Words
 from steelyard.data.raw import Frame
 
-CLIP = 10.0
-"""Standardised values are cut to +-CLIP standard deviations, so that one wild value cannot take over a network."""
-MOST_LEVELS = 1000
-"""Categories of a column that get a number of their own, most frequent first; the others share number 0."""
+__all__ = [
+    "CLIP", "MOST_LEVELS", "CategoryColumn", "NumericColumn", "TableEncoder", "as_numbers", "is_numeric", "refuse_infinite",
+    "refuse_missing",
+]  # fmt: skip
 
-
-@dataclass(frozen=True)
-class NumericColumn:
-    """A column of numbers, truth values (0 and 1) or dates (days since 1970): `clip((x - mean) / std, -10, 10)`.
-
-    Attributes:
-        name: the column's.
-        fill: median of the training rows, used where the value is missing.
-        mean: of the training rows, after filling.
-        std: of the training rows, 1 where they are all the same.
-    """
-
-    name: str
-    fill: float
-    mean: float
-    std: float
-
-    def encode(self, column: Any) -> np.ndarray:
-        """Standardised float32 `[N]`."""
-        values = as_numbers(column, self.name)
-        values = np.where(np.isnan(values), self.fill, values)
-        return np.clip((values - self.mean) / self.std, -CLIP, CLIP).astype(np.float32)
-
-
-@dataclass(frozen=True)
-class CategoryColumn:
-    """A column of categories: 1, 2, ... in alphabetical order; 0 for missing ones and those not seen in training rows.
-
-    Attributes:
-        name: the column's.
-        levels: the categories as text.
-    """
-
-    name: str
-    levels: tuple[str, ...]
-
-    def encode(self, column: Any) -> np.ndarray:
-        """Category numbers int64 `[N]` in 0..len(levels)."""
-        import pandas as pd
-
-        known = pd.Index(self.levels, dtype=object)
-        return np.asarray(known.get_indexer(_as_text(column).astype(object)), dtype=np.int64) + 1
+MISSING, NUMERIC, DATES, TEXT = (
+    ("error", "median", "indicator"),
+    ("standard", "quantile"),
+    ("number", "parts"),
+    ("category", "hash", "drop"),
+)
+JSON_VERSION = 1
 
 
 @dataclass(frozen=True)
@@ -67,41 +45,143 @@ class TableEncoder:
     """Numeric and categorical columns of a table, as fitted on training rows.
 
     Attributes:
-        numeric: in column order.
-        categorical: in column order.
+        numeric: columns that become numbers, in column order; dates and free text among them.
+        categorical: columns that become category numbers, in column order.
         notes: what was left out, a sentence each.
+
+    Example:
+        >>> import pandas as pd
+        >>> train = pd.DataFrame({"age": [20.0, None, 40.0], "city": ["a", "b", "a"]})
+        >>> encoder = TableEncoder.fit(train, missing="indicator")
+        >>> encoder.width, encoder.cardinalities, encoder.encode(train)["numeric"][:, 1].tolist()
+        (2, (2,), [0.0, 1.0, 0.0])
+        >>> TableEncoder.from_json(encoder.to_json()) == encoder
+        True
     """
 
-    numeric: tuple[NumericColumn, ...]
+    numeric: tuple[Feature, ...]
     categorical: tuple[CategoryColumn, ...]
     notes: tuple[str, ...] = ()
 
     @classmethod
-    def fit(cls, train: Frame, *, missing: str = "error") -> TableEncoder:
-        """Learn medians, means, standard deviations and categories.
+    def fit(
+        cls,
+        train: Frame,
+        *,
+        missing: str = "error",
+        numeric: str = "standard",
+        dates: str = "number",
+        text: str = "category",
+        least: int = 1,
+        kinds: Mapping[str, str] | None = None,
+    ) -> TableEncoder:
+        """Learn medians, means, standard deviations, quantiles and categories.
 
         Args:
             train: the training rows, features only.
             missing: "error" refuses missing values; "median" fills numbers with the median of the training rows and gives
-                missing categories the number 0.
+                missing categories the number 0; "indicator" fills in the median too, and adds a feature that is 1 where a value
+                is missing, or a category of its own, for columns in which training rows lack values.
+            numeric: "standard" for mean 0 and standard deviation 1; "quantile" for normal scores of the ranks.
+            dates: "number" for days; "parts" for sine and cosine of month, weekday and hour too, where they vary.
+            text: what becomes of free text: "category" as other text, "hash" for counts of hashed words, "drop".
+            least: training rows from which a category has a number of its own; rarer ones share number 0 with those never seen.
+            kinds: what columns hold, as `TableFile.kinds` says it, where that is known: a column of numbers is taken for
+                categories where it says "category", and a column of text for free text only where it says "text".
 
         Raises:
-            ArgumentError: `missing` is neither.
+            ArgumentError: an argument is none of these.
             DataError: missing or infinite values, columns that cannot be turned into numbers, or none left.
         """
-        if missing not in ("error", "median"):
-            raise ArgumentError("missing", "'error' or 'median'", repr(missing))
+        treatment = _treatment(missing, numeric, dates, text, least)
         if missing == "error":
             refuse_missing(train, "training")
-        numeric, categorical, notes = [], [], []
+        found: dict[str, _Gatherer | None] = {}
         for name in train.columns:
             column = train[name]
-            if column.isna().all():
+            if not column.isna().all():
+                gatherer = _gatherer(column, treatment, (kinds or {}).get(name))
+                if gatherer is not None:
+                    gatherer.add(column, None)
+                found[name] = gatherer
+        return cls._of(list(train.columns), found)
+
+    @classmethod
+    def fit_chunks(
+        cls,
+        chunks: Iterable[Frame],
+        *,
+        missing: str = "error",
+        numeric: str = "standard",
+        dates: str = "number",
+        text: str = "category",
+        least: int = 1,
+        kinds: Mapping[str, str] | None = None,
+        sample: int = SAMPLE,
+        seed: int = 0,
+    ) -> TableEncoder:
+        """Learn the same from training rows that come in chunks (of a `TableFile`, say) and need not fit in memory.
+
+        Means, standard deviations, missing values and categories are those of all rows. Medians and quantiles are those of a
+        random sample of `sample` rows: of all rows, where there are no more. Then the result is that of `fit`.
+
+        Args:
+            chunks: training rows, features only, the same columns in each.
+            missing: as for `fit`.
+            numeric: as for `fit`.
+            dates: as for `fit`.
+            text: as for `fit`.
+            least: as for `fit`.
+            kinds: as for `fit`.
+            sample: rows, 1 or more.
+            seed: which rows are in the sample.
+
+        Raises:
+            ArgumentError: as `fit`.
+            DataError: as `fit`, or a chunk has other columns than the first.
+        """
+        treatment = _treatment(missing, numeric, dates, text, least)
+        if sample < 1:
+            raise ArgumentError("sample", "1 or more", sample)
+        rows = RowSample(sample, seed)
+        names: list[str] | None = None
+        found: dict[str, _Gatherer | None] = {}
+        before = 0
+        for chunk in chunks:
+            names = list(chunk.columns) if names is None else names
+            if list(chunk.columns) != names:
+                raise DataError(f"the rows from {before} on have other columns than those before them")
+            held = rows.held
+            chosen = rows.next(len(chunk))
+            for name in names:
+                if name not in found and not chunk[name].isna().all():
+                    found[name] = _gatherer(chunk[name], treatment, (kinds or {}).get(name), held, before)
+                gatherer = found.get(name)
+                if gatherer is not None:
+                    gatherer.add(chunk[name], chosen)
+            before += len(chunk)
+        if names is None or not before:
+            raise DataError("there are no training rows")
+        if missing == "error":
+            lacking = {name: found[name].missing if found.get(name) else 0 for name in names}  # type: ignore[union-attr]
+            lacking |= {name: before for name in names if name not in found}
+            _refuse(lacking, "training")
+        return cls._of(names, found)
+
+    @classmethod
+    def _of(cls, names: list[str], found: Mapping[str, _Gatherer | None]) -> TableEncoder:
+        numeric, categorical, notes = [], [], []
+        for name in names:
+            gatherer = found.get(name)
+            if name not in found:
                 notes.append(f"column '{name}' was left out: no training row has a value there")
-            elif is_numeric(column):
-                numeric.append(_fit_numeric(name, column))
+            elif gatherer is None:
+                notes.append(f"column '{name}' was left out: it holds free text")
+            elif isinstance(gatherer, Levels):
+                categorical.append(gatherer.finish())
+                notes.extend(filter(None, [gatherer.note()]))
             else:
-                categorical.append(_fit_category(name, column))
+                numeric.append(gatherer.finish())
         if not numeric and not categorical:
             raise DataError("no feature columns are left to learn from")
         return cls(tuple(numeric), tuple(categorical), tuple(notes))
@@ -111,41 +191,121 @@ class TableEncoder:
         return [column.name for column in self.numeric] + [column.name for column in self.categorical]
 
     @property
+    def width(self) -> int:
+        """Numbers that a row becomes, without its category numbers."""
+        return sum(column.width for column in self.numeric)
+
+    @property
     def cardinalities(self) -> tuple[int, ...]:
         """Known categories of each categorical column, without number 0."""
-        return tuple(len(column.levels) for column in self.categorical)
+        return tuple(column.cardinality for column in self.categorical)
 
     def encode(self, frame: Frame, *, onehot: bool = False) -> Tensor | Mapping[str, Tensor]:
         """Rows as tensors.
 
+        Missing numbers and dates become the training median, and 1 in the indicator where there is one; missing categories
+        their own number where training rows lacked some, else 0; categories never seen 0. Numbers as text are numbers; text
+        that is an ISO 8601 date is one.
+
         Args:
             frame: has all columns; others are ignored.
-            onehot: one 0/1 feature a category instead of its number; missing and unseen ones are 0 everywhere.
+            onehot: one 0/1 feature a category instead of its number; those of number 0 are 0 everywhere.
 
         Returns:
             `[N, F]` float32, or, where there are categorical columns and not `onehot`,
             {"numeric": `[N, F]` float32, "categorical": `[N, K]` int64}.
 
         Raises:
-            DataError: a column is not there, or has infinite values or text instead of numbers.
+            DataError: a column is not there, or has infinite values, text instead of numbers, or dates instead of numbers, or
+                the other way round; the message shows one.
         """
-        absent = [name for name in self.columns() if name not in frame.columns]
-        if absent:
-            raise DataError(f"the rows have no column '{absent[0]}', which the training rows have")
-        numbers = np.empty((len(frame), len(self.numeric)), dtype=np.float32)
-        for i, column in enumerate(self.numeric):
-            numbers[:, i] = column.encode(frame[column.name])
+        self._refuse_absent(frame)
+        numbers = np.empty((len(frame), self.width), dtype=np.float32)
+        start = 0
+        for column in self.numeric:
+            numbers[:, start : start + column.width] = column.features(frame[column.name])
+            start += column.width
         numeric = torch.from_numpy(numbers)
         if not self.categorical:
             return numeric
-        categories = torch.from_numpy(np.stack([column.encode(frame[column.name]) for column in self.categorical], axis=1))
+        codes = [torch.from_numpy(column.encode(frame[column.name])) for column in self.categorical]
         if not onehot:
-            return {"numeric": numeric, "categorical": categories}
-        wide = [
-            torch.nn.functional.one_hot(categories[:, k], known + 1)[:, 1:].float()
-            for k, known in enumerate(self.cardinalities)
+            return {"numeric": numeric, "categorical": torch.stack(codes, dim=1)}
+        ones = [
+            torch.nn.functional.one_hot(code, cardinality + 1)[:, 1:].float()
+            for code, cardinality in zip(codes, self.cardinalities, strict=True)
         ]
-        return torch.cat([numeric, *wide], dim=1)
+        return torch.cat([numeric, *ones], dim=1)
+
+    def unseen(self, frame: Frame) -> dict[str, int]:
+        """Rows by column whose category has no number of its own: never seen in training, or rare there."""
+        self._refuse_absent(frame)
+        rows = {c.name: int(((c.encode(frame[c.name]) == 0) & frame[c.name].notna()).sum()) for c in self.categorical}
+        return {name: count for name, count in rows.items() if count}
+
+    def _refuse_absent(self, frame: Frame) -> None:
+        absent = [name for name in self.columns() if name not in frame.columns]
+        if absent:
+            close = nearest(absent[0], [str(name) for name in frame.columns if name not in self.columns()], most=1)
+            hint = f"; should '{close[0]}' be called that?" if close else ""
+            others = f" (and {len(absent) - 1} more)" if len(absent) > 1 else ""
+            raise DataError(f"the rows have no column '{absent[0]}'{others}, which the training rows have{hint}")
+
+    def to_json(self) -> dict[str, Any]:
+        """All of it as JSON values; Python writes and reads floats in JSON without losing a bit."""
+        return {
+            "version": JSON_VERSION,
+            "numeric": [written_column(column) for column in self.numeric],
+            "categorical": [written_column(column) for column in self.categorical],
+            "notes": list(self.notes),
+        }
+
+    @classmethod
+    def from_json(cls, given: Any) -> TableEncoder:
+        """The encoder that `to_json` wrote.
+
+        Raises:
+            DataError: damaged, or from a newer version.
+        """
+        if not isinstance(given, Mapping) or given.get("version") != JSON_VERSION:
+            raise DataError(f"this is no description of an encoder of version {JSON_VERSION}: fit the model again")
+        for key in ("numeric", "categorical", "notes"):
+            if not isinstance(given.get(key), list):
+                raise DataError(f"the description of an encoder is damaged at '{key}': fit the model again")
+        numeric, categorical = [read_column(item) for item in given["numeric"]], []
+        for column in map(read_column, given["categorical"]):
+            if not isinstance(column, CategoryColumn):
+                raise DataError("the description of an encoder is damaged at 'categorical': fit the model again")
+            categorical.append(column)
+        features = [column for column in numeric if not isinstance(column, CategoryColumn)]
+        if len(features) < len(numeric):
+            raise DataError("the description of an encoder is damaged at 'numeric': fit the model again")
+        return cls(tuple(features), tuple(categorical), tuple(map(str, given["notes"])))
+
+
+_Gatherer = Numbers | Levels | Words
+
+
+def _treatment(missing: str, numeric: str, dates: str, text: str, least: int) -> Treatment:
+    given = {"missing": (missing, MISSING), "numeric": (numeric, NUMERIC), "dates": (dates, DATES), "text": (text, TEXT)}
+    for name, (value, known) in given.items():
+        if value not in known:
+            *first, last = map(repr, known)
+            raise ArgumentError(name, f"{', '.join(first)} or {last}", repr(value))
+    if least < 1:
+        raise ArgumentError("least", "1 or more", least)
+    return Treatment(missing, numeric, dates, text, least)
+
+
+def _gatherer(column: Any, treatment: Treatment, kind: str | None, held: int = 0, missing: int = 0) -> _Gatherer | None:
+    """What learns about a column of which `missing` rows without a value went past; None for one that is left out."""
+    name = str(column.name)
+    if kind not in ("category", "text") and is_numeric(column):
+        return Numbers(column.name, treatment, held=held, missing=missing, dates=is_dates(column))
+    if treatment.text != "category" and (kind == "text" or (kind is None and looks_free(column))):
+        return Words(name, treatment, TEXT_WIDTH, missing=missing) if treatment.text == "hash" else None
+    is_numeric(column)  # refuses what is no category either
+    return Levels(column.name, treatment, missing=missing)
 
 
 def refuse_missing(frame: Frame, which: str) -> None:
@@ -154,13 +314,17 @@ def refuse_missing(frame: Frame, which: str) -> None:
     Raises:
         DataError: names the first column with such values, how many there are, and the way out.
     """
-    missing = frame.isna().sum()
-    missing = missing[missing > 0]
-    if len(missing):
-        others = f" (and {len(missing) - 1} more columns)" if len(missing) > 1 else ""
+    _refuse({name: int(count) for name, count in frame.isna().sum().items()}, which)
+
+
+def _refuse(missing: Mapping[str, int], which: str) -> None:
+    lacking = {name: count for name, count in missing.items() if count}
+    if lacking:
+        name, count = next(iter(lacking.items()))
+        others = f" (and {len(lacking) - 1} more columns)" if len(lacking) > 1 else ""
         raise DataError(
-            f"column '{missing.index[0]}'{others} has {int(missing.iloc[0])} missing values (NaN) in the {which} rows: fill or "
-            "remove them, or use --missing median (in Python missing='median')"
+            f"column '{name}'{others} has {count} missing values (NaN) in the {which} rows: fill or remove them, or use "
+            "--missing median (in Python missing='median')"
         )
 
 
@@ -176,87 +340,3 @@ def refuse_infinite(frame: Frame, which: str) -> None:
             infinite = int(np.isinf(column.to_numpy(dtype=np.float64, na_value=np.nan)).sum())
             if infinite:
                 raise DataError(f"column '{name}' has {infinite} infinite values in the {which} rows: replace or remove them")
-
-
-def is_numeric(column: Any) -> bool:
-    """Is this a column of numbers, truth values or dates, rather than of categories?
-
-    Raises:
-        DataError: neither: bytes, lists, complex numbers, ...
-    """
-    import pandas as pd
-
-    if isinstance(column.dtype, np.dtype) and column.dtype.kind in "biufmM":
-        return True
-    kinds = pd.api.types
-    if isinstance(column.dtype, pd.CategoricalDtype):
-        return False
-    if kinds.is_complex_dtype(column.dtype):
-        raise DataError(f"column '{column.name}' has complex numbers, which are no features: split or drop it")
-    if kinds.is_numeric_dtype(column.dtype) or kinds.is_datetime64_any_dtype(column.dtype):
-        return True
-    if kinds.is_timedelta64_dtype(column.dtype):
-        return True
-    inferred = kinds.infer_dtype(column, skipna=True)
-    if inferred in ("string", "boolean", "empty", "mixed-integer"):
-        return bool(inferred == "boolean")
-    if inferred in ("floating", "integer", "decimal", "mixed-integer-float", "date", "datetime", "datetime64"):
-        return True
-    example = type(column.dropna().iloc[0]).__name__
-    raise DataError(
-        f"column '{column.name}' holds {example} values, which are neither numbers nor categories: leave it out with --drop "
-        "(in Python drop=...)"
-    )
-
-
-def as_numbers(column: Any, name: str) -> np.ndarray:
-    """A numeric column as float64 `[N]`, NaN where missing; dates as days since 1970, times as days.
-
-    Raises:
-        DataError: text among the numbers, or infinite values.
-    """
-    import pandas as pd
-
-    try:
-        if column.dtype == object and pd.api.types.infer_dtype(column, skipna=True) in ("date", "datetime"):
-            column = pd.to_datetime(column)
-        if isinstance(column.dtype, pd.DatetimeTZDtype):
-            column = column.dt.tz_convert(None)
-        if column.dtype.kind == "M":
-            column = (column - pd.Timestamp(0)) / pd.Timedelta(days=1)
-        elif column.dtype.kind == "m":
-            column = column / pd.Timedelta(days=1)
-        values: np.ndarray = column.to_numpy(dtype=np.float64, na_value=np.nan)
-    except (TypeError, ValueError):
-        raise DataError(f"column '{name}' has text where the training rows have numbers") from None
-    infinite = int(np.isinf(values).sum())
-    if infinite:
-        raise DataError(f"column '{name}' has {infinite} infinite values: replace or remove them")
-    return values
-
-
-def _fit_numeric(name: str, column: Any) -> NumericColumn:
-    values = as_numbers(column, name)
-    known = values[~np.isnan(values)]
-    fill = float(np.median(known))
-    values = np.where(np.isnan(values), fill, values)
-    # Moments of values scaled to [-1, 1]: squares of very large numbers would overflow.
-    scale = float(np.abs(values).max()) or 1.0
-    mean, std = float((values / scale).mean()), float((values / scale).std())
-    constant = float(values.min()) == float(values.max())
-    return NumericColumn(name, fill, fill if constant else mean * scale, 1.0 if constant or std == 0 else std * scale)
-
-
-def _fit_category(name: str, column: Any) -> CategoryColumn:
-    text = _as_text(column.dropna())
-    frequent = text.value_counts(sort=True)
-    if len(frequent) > MOST_LEVELS:
-        frequent = frequent.sort_index().sort_values(ascending=False, kind="stable").iloc[:MOST_LEVELS]
-    return CategoryColumn(name, tuple(sorted(str(level) for level in frequent.index)))
-
-
-def _as_text(column: Any) -> Any:
-    """Categories as text, missing ones still missing; 1.0 reads "1", as in a file without gaps."""
-    from steelyard.data.labels import label_name
-
-    return column.astype(object).map(label_name, na_action="ignore")

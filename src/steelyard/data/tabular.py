@@ -45,12 +45,12 @@ def read_table(path: Path) -> Frame:
     with reading(path):
         if suffix_of(path) in (".parquet", ".pq"):
             return tidy(pd.read_parquet(path), str(path))
-        separator, encoding = _dialect(path)
         try:
-            frame = pd.read_csv(path, sep=separator, encoding=encoding, skipinitialspace=True, low_memory=False)
+            options, _ = text_options(path)
+            frame = pd.read_csv(path, low_memory=False, **options)
         except UnicodeDecodeError as error:
-            raise DataError(_not_utf8(path, error)) from None
-    return tidy(_with_decimal_commas(frame) if separator == ";" else frame, str(path))
+            raise DataError(not_utf8(path, error)) from None
+    return tidy(_with_decimal_commas(frame) if options["sep"] == ";" else frame, str(path))
 
 
 def tidy(frame: Frame, where: str) -> Frame:
@@ -68,7 +68,7 @@ def tidy(frame: Frame, where: str) -> Frame:
         raise DataError(f"{where} has no columns")
     if len(frame) == 0:
         raise DataError(f"{where} has a header ({', '.join(names[:6])}{', ...' if len(names) > 6 else ''}) but no rows")
-    _refuse_twice(names, where)
+    refuse_twice(names, where)
     return frame.set_axis(names, axis=1).reset_index(drop=True)
 
 
@@ -172,8 +172,28 @@ def _running(values: np.ndarray) -> bool:
     return bool((np.diff(values.astype(np.int64)) == 1).all())
 
 
-def _dialect(path: Path) -> tuple[str, str]:
-    """Separator and encoding of a text file, from its beginning.
+def text_options(path: Path) -> tuple[dict[str, Any], bool]:
+    """How pandas should read a text file, and whether its rows begin with a name that the header lacks.
+
+    Where rows have a field more than the header, pandas takes the first field for the name of the row. That is right for what R
+    writes, and wrong where each row merely ends with a separator.
+    """
+    import pandas as pd
+
+    separator, encoding, longer = _dialect(path)
+    options: dict[str, Any] = {"sep": separator, "encoding": encoding, "skipinitialspace": True}
+    if longer:
+        try:
+            first = pd.read_csv(path, nrows=RUNNING_ROWS, **options)
+        except UnicodeDecodeError as error:
+            raise DataError(not_utf8(path, error)) from None
+        if len(first.columns) and bool(first.iloc[:, -1].isna().all()):
+            return options | {"index_col": False}, False
+    return options, longer
+
+
+def _dialect(path: Path) -> tuple[str, str, bool]:
+    """Separator and encoding of a text file, and whether rows have a field more than the header; from its beginning.
 
     Raises:
         DataError: not text, or two columns of one name, which pandas would rename without a word.
@@ -187,12 +207,22 @@ def _dialect(path: Path) -> tuple[str, str]:
     text = head.decode(encoding, errors="replace").lstrip("\r\n")
     first = text.partition("\n")[0]
     separator = "\t" if suffix.startswith(".tsv") else max(SEPARATORS, key=first.count)
-    header = next(csv.reader(io.StringIO(text), delimiter=separator, skipinitialspace=True), [])
-    _refuse_twice([name for name in header if name], str(path))
-    return separator, encoding
+    records = csv.reader(io.StringIO(text), delimiter=separator, skipinitialspace=True)
+    header = next(records, [])
+    try:
+        row: list[str] = next(filter(None, records), [])
+    except csv.Error:  # a field of more than 128 KiB
+        row = []
+    refuse_twice([name for name in header if name], str(path))
+    return separator, encoding, len(row) > len(header)
 
 
-def _refuse_twice(names: Sequence[str], where: str) -> None:
+def refuse_twice(names: Sequence[str], where: str) -> None:
+    """Refuse two columns of one name.
+
+    Raises:
+        DataError: names the first.
+    """
     seen: set[str] = set()
     for name in names:
         if name in seen:
@@ -200,7 +230,8 @@ def _refuse_twice(names: Sequence[str], where: str) -> None:
         seen.add(name)
 
 
-def _not_utf8(path: Path, error: UnicodeDecodeError) -> str:
+def not_utf8(path: Path, error: UnicodeDecodeError) -> str:
+    """What to say of a file with bytes that are no UTF-8."""
     byte = error.object[error.start]
     return (
         f"{path} is not UTF-8 text (it has the byte 0x{byte:02x}): save it as UTF-8, or, if it is Latin-1 as from an older "

@@ -1,4 +1,4 @@
-"""Models: ResNet-32, a small CNN, an MLP for tables, and any timm or torchvision model by name."""
+"""Models: ResNet-32, a small CNN, two networks for tables, and any timm or torchvision model by name."""
 
 from steelyard.core.head import find_head
 from steelyard.nets.by_name import build
@@ -10,6 +10,7 @@ from steelyard.nets.nearest_mean import NearestMean
 from steelyard.nets.resnet32 import ResNet32
 from steelyard.nets.scaled_scores import ScaledScores
 from steelyard.nets.small_cnn import SmallCNN
+from steelyard.nets.table_net import TableNet
 
 __all__ = [
     "MLP",
@@ -19,6 +20,7 @@ __all__ = [
     "ResNet32",
     "ScaledScores",
     "SmallCNN",
+    "TableNet",
     "build",
     "find_head",
     "head_parameters",

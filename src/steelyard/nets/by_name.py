@@ -18,8 +18,10 @@ from steelyard.nets.heads import with_head
 from steelyard.nets.mlp import MLP
 from steelyard.nets.resnet32 import ResNet32
 from steelyard.nets.small_cnn import SmallCNN
+from steelyard.nets.table_net import TableNet
 
-OWN: dict[str, Callable[..., nn.Module]] = {"resnet32": ResNet32, "small-cnn": SmallCNN, "mlp": MLP}
+OWN: dict[str, Callable[..., nn.Module]] = {"resnet32": ResNet32, "small-cnn": SmallCNN, "mlp": MLP, "table-net": TableNet}
+FOR_TABLES = ("mlp", "table-net")
 LIBRARIES = ("timm", "torchvision")
 EXTRA = "pip install 'steelyard[vision]'"
 
@@ -36,14 +38,14 @@ def build(
     """A fresh model; its weights are drawn from torch's global generator.
 
     Args:
-        name: "resnet32", "small-cnn", "mlp", "timm:NAME", "torchvision:NAME", or the bare NAME of a timm or torchvision model
-            where only one of them has it.
+        name: "resnet32", "small-cnn", "mlp", "table-net", "timm:NAME", "torchvision:NAME", or the bare NAME of a timm or
+            torchvision model where only one of them has it.
         num_classes: C, at least 1; the models of timm and torchvision get a last layer of this size and keep their stem.
         input_shape: shape of one input: `(channels, height, width)` of an image or `(d,)` for d numeric columns.
-        cardinalities: known categories of each categorical column ("mlp" only).
+        cardinalities: known categories of each categorical column ("mlp" and "table-net" only).
         pretrained: load the library's weights, which it downloads where they are not in its cache; never done unless asked.
         **settings: further arguments of the model: `width`, `dropout` (small-cnn); `normed` (resnet32); `hidden`, `dropout`,
-            `norm` (mlp); whatever a timm or torchvision model takes.
+            `norm` (mlp); `hidden`, `dropout`, `embedding` (table-net); whatever a timm or torchvision model takes.
 
     Raises:
         UnknownName: no such model or setting; the message has the nearest names.
@@ -59,7 +61,7 @@ def build(
         raise ArgumentError("input_shape", "(channels, height, width) or (columns,)", tuple(input_shape))
     if num_classes < 1:
         raise ArgumentError("num_classes", "at least 1", num_classes)
-    if name != "mlp" and cardinalities:
+    if name not in FOR_TABLES and cardinalities:
         raise ArgumentError("cardinalities", f"empty, as '{name}' takes no categorical columns", list(cardinalities))
     if name in OWN:
         return _own(name, num_classes, shape, cardinalities, pretrained, settings)
@@ -93,7 +95,7 @@ def _own(
     for setting in settings:
         if setting not in taken:
             raise UnknownName(f"setting of {name}", setting, taken)
-    if name == "mlp":
+    if name in FOR_TABLES:
         return factory(num_classes, math.prod(shape), cardinalities, **settings)
     _needs_image(name, shape)
     return factory(num_classes, shape[0], **settings)

@@ -16,7 +16,8 @@ from steelyard.data import label_noise, subsample
 from steelyard.data.labels import encode_labels
 from steelyard.data.profiles import class_permutation, longest_tail
 from steelyard.data.raw import Raw
-from steelyard.data.splits import hold_out, refuse_singletons, thin
+from steelyard.data.splits import thin
+from steelyard.problems._partition import Partition
 from steelyard.problems._settings import ProblemSettings
 
 VALIDATED_ROWS = 5
@@ -46,8 +47,13 @@ class Arranged:
     transition: Tensor | None = None
 
 
-def arrange(raw: Raw, settings: ProblemSettings) -> Arranged:
+def arrange(raw: Raw, settings: ProblemSettings, partition: Partition | None = None) -> Arranged:
     """Decide on the rows of every split.
+
+    Args:
+        raw: the data.
+        settings: how they become a problem.
+        partition: how rows are held out; None for by chance.
 
     Raises:
         SteelyardError: labels that cannot be used, or too few rows for what the settings ask.
@@ -57,31 +63,32 @@ def arrange(raw: Raw, settings: ProblemSettings) -> Arranged:
     )
     if len(class_names) > len(target["train"]):
         raise DataError(f"{raw.target} has {len(class_names)} classes but the training data only {len(target['train'])} rows")
+    partition = partition or Partition(seed=settings.seed)
     work = _Work(class_names, target["train"], settings)
     part = {split: split for split in raw.parts}
     rows = {split: torch.arange(len(labels)) for split, labels in target.items()}
     if "test" not in raw.parts:
-        refuse_singletons(target["train"], class_names)
-        work.rows, rows["test"] = hold_out(target["train"], settings.test_fraction, seed=derive(settings.seed, "test"))
+        work.rows, rows["test"] = partition.cut(work.labels, work.rows, settings.test_fraction, "test", class_names)
         target["test"], part["test"] = target["train"][rows["test"]], "train"
     work.thin()
     work.tail()
     work.add_noise()
     if "valid" not in raw.parts and settings.valid_fraction > 0:
-        kept, held = hold_out(work.labels, settings.valid_fraction, seed=derive(settings.seed, "valid"), least=VALIDATED_ROWS)
+        kept, held = partition.cut(work.labels, work.rows, settings.valid_fraction, "valid", class_names, least=VALIDATED_ROWS)
         if len(held):
             rows["valid"], target["valid"], part["valid"] = work.rows[held], work.labels[held], "train"
             work.keep(kept)
     rows["train"], target["train"] = work.rows, work.labels
-    notes = (*raw.notes, *work.notes, *_coverage(target, class_names, settings))
     order = [split for split in ("train", "valid", "test") if split in rows]
+    facts, told = partition.facts(part, {split: rows[split] for split in order})
+    notes = (*raw.notes, *told, *work.notes, *_coverage(target, class_names, settings))
     return Arranged(
         class_names,
         {split: part[split] for split in order},
         {split: rows[split] for split in order},
         {split: target[split] for split in order},
         notes,
-        work.facts,
+        facts | work.facts,
         work.transition,
     )
 

@@ -28,6 +28,7 @@ from steelyard.data.streamed import ArrayRows, StreamedSource
 from steelyard.data.tabular import drop_columns, giveaways, identifiers
 from steelyard.problems._arrange import Arranged, arrange
 from steelyard.problems._catalogue import names
+from steelyard.problems._partition import partition_of, shared_groups, without_column
 from steelyard.problems._settings import ProblemSettings
 from steelyard.settings.text import parse_call
 from steelyard.tasks import ArrayTask, ImageTask, TableTask
@@ -90,8 +91,11 @@ def assemble(raw: Raw, settings: ProblemSettings) -> Task:
         SteelyardError: the data cannot be learnt from.
     """
     raw = _as_kind(_with_test(raw, settings), settings.task)
+    partition = partition_of(raw, settings.split, settings.seed)
     if raw.kind == "tables":
-        raw = _without_columns(raw, settings)
+        raw = replace(without_column(raw, partition), notes=(*raw.notes, *shared_groups(raw, partition)))
+        gone = () if partition.rule == "keep-time" else (partition.column,)
+        raw = _without_columns(raw, settings.replace(drop=tuple(name for name in settings.drop if name not in gone)))
     elif settings.drop:
         raise ArgumentError("drop", "empty, as the data are no table", ", ".join(settings.drop))
     elif settings.missing != "error":
@@ -101,7 +105,7 @@ def assemble(raw: Raw, settings: ProblemSettings) -> Task:
     if settings.target is not None and settings.target != raw.target and f"'{settings.target}'" not in raw.target:
         unused = f"the target '{settings.target}' was not looked for, as these data come with their labels"
         raw = replace(raw, notes=(*raw.notes, unused))
-    arranged = arrange(raw, settings)
+    arranged = arrange(raw, settings, partition)
     build = {"images": _images, "tables": _tables, "arrays": _arrays}[raw.kind]
     task = build(raw, arranged, settings)
     task.facts, task.noise_transition = dict(arranged.facts), arranged.transition

@@ -12,10 +12,11 @@ from steelyard.core.errors import ArgumentError, UnknownName
 from steelyard.data.noise import KINDS as NOISES
 from steelyard.data.profiles import KINDS as PROFILES
 from steelyard.data.scale import RESIDENCES
+from steelyard.problems._partition import parse_split
 
 TASKS = ("auto", "images", "tables", "arrays")
 ORDERS = ("index", "size", "random")
-MISSING = ("error", "median")
+MISSING = ("error", "median", "indicator")
 MOST_PIXELS = 4096
 """Wide and high, of resized images; a typing error would otherwise fill the memory."""
 
@@ -24,9 +25,9 @@ MOST_PIXELS = 4096
 class ProblemSettings:
     """Settings of a problem. They belong to the data: a run's seed changes none of them.
 
-    The order of events: the test rows are those given, or are cut from the data as they are (stratified); what is left is
+    The order of events: the test rows are those given, or are cut from the data as they are (`split`); what is left is
     training data, of which `max_rows`, then `factor` choose rows, `noise` changes labels, and from which the validation rows
-    are cut (stratified). So validation rows are as imbalanced and as noisy as training rows, and test rows are neither.
+    are cut (`split` again). So validation rows are as imbalanced and as noisy as training rows, and test rows are neither.
 
     Attributes:
         target: column of classes, for tables.
@@ -41,8 +42,10 @@ class ProblemSettings:
         valid_fraction: share of the training data that becomes the validation split, in [0, 1), where none was given.
         test_fraction: share of the data that becomes the test split, in (0, 1), where none was given.
         seed: of the splits, of the chosen rows and of the noise.
+        split: how rows are held out, for tables: "random" (stratified), "time:COL" (the last ones by column COL), or
+            "group:COL" (rows with the same value of COL together). COL is no feature then; "keep-time:COL" keeps it as one.
         drop: columns to leave out (a tuple of names, or one name).
-        missing: "error" refuses missing values, "median" fills in the training median.
+        missing: "error" refuses missing values, "median" fills in the training median, "indicator" also says where they were.
         model: a name, a module, or a function that makes one; "auto" goes by the task.
         model_settings: further arguments for a model by name.
         resize: make images resize x resize pixels.
@@ -70,6 +73,7 @@ class ProblemSettings:
     valid_fraction: float = 0.1
     test_fraction: float = 0.25
     seed: int = 0
+    split: str = "random"
     drop: tuple[str, ...] = ()
     missing: str = "error"
     model: Any = "auto"
@@ -98,6 +102,7 @@ class ProblemSettings:
         for name, holds, expected in checks:
             if not holds:
                 raise ArgumentError(name, expected, repr(getattr(self, name)))
+        parse_split(self.split)
         if self.profile not in PROFILES:
             raise UnknownName("profile", self.profile, PROFILES)
         if self.noise_kind not in NOISES:
@@ -121,8 +126,14 @@ class ProblemSettings:
         return dataclasses.replace(self, **changes)
 
     def to_json(self) -> dict[str, Any]:
-        """All settings as JSON values; a model or test data that are objects by their type's name."""
-        return {item.name: _plain(getattr(self, item.name)) for item in dataclasses.fields(self)}
+        """All settings as JSON values; a model or test data that are objects by their type's name.
+
+        A random split is left out: what was compared before there were others is still found under its name.
+        """
+        written = {item.name: _plain(getattr(self, item.name)) for item in dataclasses.fields(self)}
+        if self.split == "random":
+            del written["split"]
+        return written
 
 
 def _finite(value: Any) -> bool:

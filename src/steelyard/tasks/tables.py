@@ -20,8 +20,8 @@ from steelyard.tasks.models import Model, builder
 class TableTask(ModelledTask):
     """Rows of a table, encoded; `TableTask.of` makes one of tables.
 
-    Inputs are `[N, F]` float32; with categorical columns {"numeric": `[N, F]`, "categorical": `[N, K]`} for the MLP, and
-    `[N, F + one 0/1 column a category]` for every other model.
+    Inputs are `[N, F]` float32; with categorical columns {"numeric": `[N, F]`, "categorical": `[N, K]`} for "mlp" and
+    "table-net", and `[N, F + one 0/1 column a category]` for every other model.
 
     Args:
         name: shown in tables.
@@ -59,7 +59,7 @@ class TableTask(ModelledTask):
         build = builder(
             "mlp" if isinstance(model, str) and model == "auto" else model,
             num_classes=len(names),
-            input_shape=(len(encoder.numeric) + (sum(encoder.cardinalities) if self._onehot else 0),),
+            input_shape=(encoder.width + (sum(encoder.cardinalities) if self._onehot else 0),),
             cardinalities=() if self._onehot else encoder.cardinalities,
             settings=model_settings,
         )
@@ -117,8 +117,8 @@ class TableTask(ModelledTask):
 
 
 def embeds_categories(model: Model) -> bool:
-    """Does the model take categories by their numbers (the MLP, which embeds them) rather than as 0/1 columns?"""
-    return isinstance(model, str) and model in ("auto", "mlp")
+    """Does the model take categories by their numbers ("mlp" and "table-net", which embed them) rather than as 0/1 columns?"""
+    return isinstance(model, str) and model in ("auto", "mlp", "table-net")
 
 
 def _bytes(inputs: Tensor | Mapping[str, Tensor]) -> int:

@@ -141,5 +141,5 @@ def test_rows_that_do_not_fit_the_training_columns() -> None:
 
 
 def test_missing_must_be_a_known_word() -> None:
-    with pytest.raises(ArgumentError, match="'error' or 'median'"):
+    with pytest.raises(ArgumentError, match="'error', 'median' or 'indicator'"):
         TableEncoder.fit(pd.DataFrame({"a": [1.0]}), missing="mean")

@@ -165,3 +165,10 @@ def test_columns_that_tell_the_class_are_found() -> None:
     assert giveaways(frame.iloc[:10], labels[:10]) == []  # too few rows for anything
     nearly = np.where(np.arange(40) == 8, 1, labels)
     assert giveaways(frame, nearly) == []
+
+
+def test_a_separator_at_the_end_of_each_row_means_nothing(tmp_path: Path) -> None:
+    frame = read_table(written(tmp_path, "a,b\n1,2,\n4,5,\n"))
+    assert frame.to_dict("list") == {"a": [1, 4], "b": [2, 5]}
+    named = read_table(written(tmp_path, "a,b\nr1,1,2\nr2,4,5\n"))  # as R writes it
+    assert named.to_dict("list") == {"a": [1, 4], "b": [2, 5]}
