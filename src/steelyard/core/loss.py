@@ -35,6 +35,10 @@ class Loss(nn.Module, ABC):
     def rows(self, logits: Tensor, target: Tensor, **context: Any) -> Tensor:
         """The loss of each row `[N]`. Context a loss does not need is swallowed by `**_`."""
 
+    def parts(self, logits: Tensor, target: Tensor, **context: Any) -> tuple[Tensor, Tensor | None]:
+        """What a weighting weighs, and what it leaves alone (None for nothing), `[N]` each; together they are `rows`."""
+        return self.rows(logits, target, **context), None
+
     def forward(self, logits: Tensor, target: Tensor, **context: Any) -> Tensor:
         """Reduced loss: a scalar, or `[N]` with `reduction="none"`."""
         values = self.rows(logits, target, **context)

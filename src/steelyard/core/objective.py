@@ -21,10 +21,11 @@ class Evaluation:
 
     Attributes:
         rows: the model's rows.
-        losses: `[N]`, before weights and shares.
+        losses: `[N]`, before weights and shares; what weightings see.
         weights: `[N]`; None where every row weighs 1.
         mass: sum of the shares, the denominator; a Python number where every row counts 1.
         clock: when.
+        unweighted: `[N]`, what the loss adds to that beside all weights, a self-supervised term for instance; None for nothing.
     """
 
     rows: Rows
@@ -32,16 +33,18 @@ class Evaluation:
     weights: Tensor | None
     mass: Tensor | int
     clock: Clock
+    unweighted: Tensor | None = None
 
     @property
     def contributions(self) -> Tensor:
-        """`share * weight * loss` of each row `[N]`."""
+        """`share * (weight * loss + unweighted)` of each row `[N]`."""
         values = self.losses if self.weights is None else self.losses * self.weights
+        values = values if self.unweighted is None else values + self.unweighted
         return values if self.rows.share is None else values * self.rows.share
 
     @property
     def loss(self) -> Tensor:
-        """`sum(share * weight * loss) / sum(share)`, a scalar with the graph."""
+        """`sum(share * (weight * loss + unweighted)) / sum(share)`, a scalar with the graph."""
         return self.contributions.sum() / self.mass
 
     def restricted(self, mask: Tensor) -> Tensor:
@@ -97,8 +100,12 @@ class Objective(nn.Module):
         self.weighting = Uniform() if weighting is None else weighting
 
     def losses(self, rows: Rows, clock: Clock) -> Tensor:
-        """The loss of each row `[N]`."""
-        return self.loss.rows(rows.logits, rows.target, features=rows.features, index=rows.index, clock=clock, **rows.extra)
+        """The loss of each row that the weighting weighs `[N]`."""
+        return self.parts(rows, clock)[0]
+
+    def parts(self, rows: Rows, clock: Clock) -> tuple[Tensor, Tensor | None]:
+        """The loss of each row that the weighting weighs, and what it leaves alone, `[N]` each; see `Loss.parts`."""
+        return self.loss.parts(rows.logits, rows.target, features=rows.features, index=rows.index, clock=clock, **rows.extra)
 
     def forward(
         self, rows: Rows, clock: Clock, *, weights: Tensor | float | None = None, through_weights: bool = False
@@ -111,9 +118,9 @@ class Objective(nn.Module):
             weights: used instead of asking the weighting: `[N]`, or 1.0 for unweighted.
             through_weights: keep the graph from the weights to the weighting's own parameters.
         """
-        losses = self.losses(rows, clock)
+        losses, unweighted = self.parts(rows, clock)
         mass = rows.target.shape[0] if rows.share is None else rows.share.sum()
-        evaluation = Evaluation(rows, losses, None, mass, clock)
+        evaluation = Evaluation(rows, losses, None, mass, clock, unweighted)
         if weights is None:
             if type(self.weighting) is Uniform:
                 return evaluation

@@ -146,10 +146,24 @@ class Regime:
         return self.lr
 
 
-def clip(params: Iterable[Tensor], max_norm: float | None) -> None:
-    """Scale gradients down to a norm of at most `max_norm`; nothing for None."""
-    if max_norm is not None:
+def clip(params: Iterable[Tensor], max_norm: float | None, *, stacked: bool = False) -> None:
+    """Scale gradients down to a norm of at most `max_norm`; nothing for None.
+
+    Args:
+        params: whose gradients.
+        max_norm: of all of them together.
+        stacked: the first dimension of every parameter numbers members of a cohort, each of which is clipped on its own.
+    """
+    if max_norm is None:
+        return
+    if not stacked:
         torch.nn.utils.clip_grad_norm_(params, max_norm)
+        return
+    grads = [param.grad for param in params if param.grad is not None]
+    norms = torch.stack([torch.linalg.vector_norm(grad.reshape(len(grad), -1), dim=1) for grad in grads])
+    factor = (max_norm / (torch.linalg.vector_norm(norms, dim=0) + 1e-6)).clamp_max(1.0)
+    for grad in grads:
+        grad.mul_(factor.reshape(-1, *[1] * (grad.ndim - 1)))
 
 
 def _number(value: Any) -> float:

@@ -23,6 +23,7 @@ from steelyard.core.roles import Assesses, Heard, playing
 from steelyard.core.rows import Batch, Clock
 from steelyard.core.sampler import Sampler
 from steelyard.core.seeds import derive, generator
+from steelyard.core.stacked import Members
 from steelyard.core.stage import Stage
 from steelyard.core.tally import WeightTally
 from steelyard.core.task import Source, Task
@@ -250,7 +251,7 @@ def _stepper(work: StageWork, heard: Heard, target: Tensor) -> Step:
     session, stage, oracle, optimizer = work.session, work.stage, work.oracle, work.optimizer
     task, regime, world, params = work.task, session.regime, session.world, work.params
     descent, transform, average = stage.descent, stage.transform, work.average
-    stream = work.streams["augment"]
+    stream, stacked = work.streams["augment"], isinstance(work.model, Members)
 
     def step(clock: Clock, index: Tensor, inputs: Any) -> None:
         oracle.clock = clock
@@ -264,7 +265,7 @@ def _stepper(work: StageWork, heard: Heard, target: Tensor) -> Step:
         optimizer.zero_grad()
         evaluation = descent(oracle, batch)
         world.average_gradients(params, evaluation.mass)
-        clip(params, regime.clip_norm)
+        clip(params, regime.clip_norm, stacked=stacked)
         optimizer.step()
         for follower in heard.following:
             follower.follow(oracle, batch)

@@ -42,7 +42,8 @@ class ClassConditionalSAM(nn.Module):
         class_counts: training rows a class `[C]`; a class of one row or none counts as one of two.
         flat: share of the perturbed loss, in [0, 1]; 0 is plain descent. Released: 0.3 (CIFAR-10), 0.5 (CIFAR-100).
         noise: factor on the radius, 0 or more. 1 is the bound's own: it moves the classifier about as far as it is long, and
-            small problems are not learnt any more. 1e-6 is released, and next to nothing. The default is ours.
+            further the better a class is learnt (|g_c| is in the denominator), so that small problems are not learnt any more.
+            1e-6 is released, and next to nothing. The default is ours.
         norm: lengths of W and of gradients over the classifier as a whole ("global"), or of weight and bias each by
             themselves ("tensor", as released).
 
@@ -76,7 +77,7 @@ class ClassConditionalSAM(nn.Module):
         class_counts: CountsLike,
         flat: float = 0.5,
         *,
-        noise: float = 0.03,
+        noise: float = 0.001,
         norm: Literal["global", "tensor"] = "global",
     ) -> None:
         super().__init__()

@@ -42,9 +42,20 @@ class Joint(Loss):
         Raises:
             CombinationError: rows without a second view, or without features.
         """
-        losses = self.loss.rows(logits, target, features=features, views=views, **context)
+        losses, term = self.parts(logits, target, features=features, views=views, **context)
+        return losses if term is None else losses + term
+
+    def parts(
+        self, logits: Tensor, target: Tensor, *, features: Tensor | None = None, views: int | None = None, **context: Any
+    ) -> tuple[Tensor, Tensor | None]:
+        """The loss of each row, which a weighting weighs, and `weight` times the term of its pair, which it does not, `[2N]`.
+
+        Raises:
+            CombinationError: as `rows`.
+        """
+        losses, more = self.loss.parts(logits, target, features=features, views=views, **context)
         if self.weight == 0 or len(losses) == 0:
-            return losses
+            return losses, more
         if views != 2:
             raise CombinationError(
                 f"{type(self).__name__} compares two views of each row, and the batch has one: add transform=two-views (and do "
@@ -55,7 +66,8 @@ class Joint(Loss):
                 f"{type(self).__name__} compares the inputs of the classifier, and the model has none: end it in an nn.Linear"
             )
         first, second = self.projector(upcast(features)).chunk(2)
-        return losses + self.weight * self.compare(first, second).to(losses.dtype).repeat(2)
+        term = self.weight * self.compare(first, second).to(losses.dtype).repeat(2)
+        return losses, term if more is None else more + term
 
     def extra_repr(self) -> str:
         """Shown by print(loss)."""
@@ -69,7 +81,7 @@ class JointNTXent(Joint):
         `L_i = loss_i + weight * (l_u + l_u') / 2` with, for the views u, u' of row i and v over the 2N views of the batch,
         `l_u = -log( exp(cos(u, u') / T) / sum_{v != u} exp(cos(u, v) / T) )`
 
-    Labels do not enter the second part. A weighting weighs it with the row it belongs to.
+    Labels do not enter the second part, and a weighting does not weigh it.
 
     Args:
         loss: of the labels.
@@ -128,7 +140,7 @@ class JointVicreg(Joint):
         `L_i = loss_i + weight * (inv * mean_j (z_ij - z'_ij)^2 + var * (v(Z) + v(Z')) / 2 + cov * (c(Z) + c(Z')))`,
         `v(Z) = mean_j max(0, 1 - sqrt(Var_j + 1e-4))`, `c(Z) = sum_{j != k} Cov_jk^2 / d`
 
-    Labels do not enter the second part. A weighting weighs it with the row it belongs to.
+    Labels do not enter the second part, and a weighting does not weigh it.
 
     Args:
         loss: of the labels.

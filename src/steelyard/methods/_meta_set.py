@@ -10,7 +10,9 @@ from steelyard.core.sampler import ShuffledSampler
 from steelyard.core.task import Source, Task, TaskView
 from steelyard.samplers import BalancedSampler
 
-MetaFrom = Literal["held_out", "train"]
+MetaFrom = Literal["auto", "held_out", "train"]
+SPARED = 5
+"""How many times the rows asked for the smallest class must have for them to be taken out of training: a fifth at most goes."""
 
 
 def meta_set(
@@ -22,20 +24,29 @@ def meta_set(
         task: what is learnt.
         rows: meta rows of each class, 1 or more.
         where: "held_out" takes them out of the training rows (of a class with n rows at most n // 2; a class's only row is
-            lent, and in both); "train" draws classes equally often from all training rows, and takes none out.
+            lent, and in both); "train" draws classes equally often from all training rows, and takes none out; "auto" is
+            "held_out" where that takes at most a fifth of any class, and "train" otherwise.
         batch_size: meta rows a step.
         given: rows of the user's own instead of both.
 
     Raises:
-        ArgumentError: `where` is neither.
+        ArgumentError: `where` is none of these.
     """
     if given is not None:
         return None, RowPool(given, batch_size=batch_size, sampler=BalancedSampler, seed=task.seed)
+    where = chosen(task, rows, where)
     if where == "train":
         return None, RowPool(task.train, batch_size=batch_size, sampler=BalancedSampler, seed=task.seed)
     if where != "held_out":
-        raise ArgumentError("meta_from", "'held_out' or 'train'", repr(where))
+        raise ArgumentError("meta_from", "'auto', 'held_out' or 'train'", repr(where))
     rest, meta = task.reserve(rows)
     sizes = meta.target.bincount(minlength=task.num_classes)
     even = bool((sizes[sizes > 0] == sizes.max()).all())
     return rest, RowPool(meta, batch_size=batch_size, sampler=ShuffledSampler if even else BalancedSampler, seed=task.seed)
+
+
+def chosen(task: TaskView, rows: int, where: MetaFrom) -> MetaFrom:
+    """What "auto" is for the task; the others are what they are."""
+    if where != "auto":
+        return where
+    return "held_out" if int(task.counts[task.counts > 0].min()) >= SPARED * rows else "train"

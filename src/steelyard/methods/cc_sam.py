@@ -9,10 +9,10 @@ from steelyard.core.task import TaskView
 from steelyard.descents import ClassConditionalSAM
 from steelyard.methods._classifier import check_classifier
 
-SEARCH = {"flat": "0.1..0.7", "noise": "log(1e-3..0.3)"}
+SEARCH = {"flat": "0.1..0.7", "noise": "log(1e-5..0.1)"}
 
 
-def cc_sam(task: TaskView, *, flat: float = 0.5, noise: float = 0.03, norm: Literal["global", "tensor"] = "global") -> Stages:
+def cc_sam(task: TaskView, *, flat: float = 0.5, noise: float = 0.001, norm: Literal["global", "tensor"] = "global") -> Stages:
     """Score rows also by a classifier that was moved uphill for their class, rare classes further: CC-SAM.
 
     Formula:
@@ -33,8 +33,9 @@ def cc_sam(task: TaskView, *, flat: float = 0.5, noise: float = 0.03, norm: Lite
         Zhou, Li, Zhao, Heng, Gong: Class-conditional sharpness-aware minimization for deep long-tailed recognition, CVPR 2023.
 
     Departures:
-        The paper's first stage. Its second, a classifier trained on adversarial features of class-balanced rows, is left out;
-        `crt` is a second stage without them. `noise` is ours.
+        The paper's first stage. Its second, a classifier trained on adversarial features of class-balanced rows, is left out:
+        the length of its step in feature space and its learning rate were not found. `crt` is a second stage without them.
+        `noise` is ours: the radius grows without bound as a class is learnt and its gradient vanishes, so 1 does not train.
 
     Example:
         >>> from steelyard.settings import describe_method

@@ -17,9 +17,9 @@ def cdb(
     task: TaskView,
     *,
     tau: float | Literal["dynamic", "dynamic_released"] = "dynamic",
-    ema: float = 0.0,
+    ema: float = 0.9,
     floor: float = 0.01,
-    accuracy: Literal["valid", "train"] = "valid",
+    accuracy: Literal["valid", "train"] = "train",
 ) -> Stages:
     """CDB: after every epoch, classes weigh by how often they are got wrong.
 
@@ -30,9 +30,9 @@ def cdb(
     Args:
         task: what is learnt.
         tau: 0 or more; "dynamic" (paper) lies about between 1 and 2, "dynamic_released" (CIFAR code) between 1/2 and 1.
-        ema: part of the accuracies so far that is kept, in [0, 1); 0 for the last epoch's alone.
+        ema: part of the accuracies so far that is kept, in [0, 1); 0 for the last epoch's alone, as in the paper.
         floor: least difficulty of a class, in [0, 1].
-        accuracy: of the validation rows (cut from training data), or of the training batches ("train").
+        accuracy: of the training batches ("train"), or of the validation rows, cut from training data ("valid").
 
     Raises:
         CombinationError: the task has no validation rows and `accuracy` is "valid".
@@ -41,8 +41,10 @@ def cdb(
         Sinha, Ohashi, Nakamura: Class-wise difficulty-balanced loss for solving class-imbalance, ACCV 2020.
 
     Departures:
-        A floor, so that no class loses all weight (0 is the paper's). The validation rows come from the imbalanced training
-        data, where the released code cuts a balanced set off before making the data imbalanced.
+        A floor, so that no class loses all weight (0 is the paper's). The paper takes validation accuracy of the last epoch:
+        `accuracy=valid, ema=0`. The released code has a balanced validation set, cut off before the data are made imbalanced;
+        here rare classes have a row or two there, of which accuracies jump between 0 and 1, and the weights with them. A model
+        that makes no errors in training any more has equal weights by training accuracy.
 
     Example:
         >>> from steelyard.settings import describe_method

@@ -19,7 +19,7 @@ def cmw_net(
     after: float = 0.8,
     groups: int = 3,
     meta_rows: int = 10,
-    meta_from: MetaFrom = "held_out",
+    meta_from: MetaFrom = "auto",
     every: int = 1,
     scope: Literal["all", "head"] = "all",
     order: Literal["ahead", "online"] = "ahead",

@@ -21,7 +21,7 @@ def curvenet(
     burn_in: int = 1,
     until: float = 0.4,
     meta_rows: int = 10,
-    meta_from: MetaFrom = "held_out",
+    meta_from: MetaFrom = "auto",
     every: int = 1,
     scope: Literal["all", "head"] = "all",
     normalise: Literal["batch", "none", "detached"] = "batch",

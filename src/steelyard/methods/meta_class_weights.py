@@ -17,7 +17,7 @@ def meta_class_weights(
     task: TaskView,
     *,
     meta_rows: int = 10,
-    meta_from: MetaFrom = "held_out",
+    meta_from: MetaFrom = "auto",
     every: int = 1,
     scope: Literal["all", "head"] = "all",
     order: Literal["ahead", "online"] = "ahead",

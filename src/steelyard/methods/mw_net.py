@@ -17,7 +17,7 @@ def mw_net(
     task: TaskView,
     *,
     meta_rows: int = 10,
-    meta_from: MetaFrom = "held_out",
+    meta_from: MetaFrom = "auto",
     every: int = 1,
     scope: Literal["all", "head"] = "all",
     order: Literal["ahead", "online"] = "ahead",
@@ -35,7 +35,8 @@ def mw_net(
     Args:
         task: what is learnt.
         meta_rows: rows of each class in the meta set, 1 or more; of a class with n rows at most n // 2 (its only row is lent).
-        meta_from: "held_out" takes them out of the training rows, "train" shares these.
+        meta_from: "held_out" takes them out of the training rows, "train" shares these, drawing classes equally often; "auto"
+            holds out where every class has 5 times `meta_rows` rows, and shares elsewhere.
         every: steps between two lessons, 1 or more.
         scope: the step that is looked ahead of moves "all" parameters, or only the classifier ("head"), which is cheaper.
         order: "ahead" as in the paper, or "online": learn from the real steps, which is cheaper.
@@ -48,8 +49,8 @@ def mw_net(
         Shu, Xie, Yi, Zhao, Zhou, Xu, Meng: Meta-Weight-Net: learning an explicit mapping for sample weighting, NeurIPS 2019.
 
     Departures:
-        See `steelyard.weightings.MetaWeightNet`. Few rows a class can be spared in small data, so the meta set is drawn class
-        by class where it is not balanced.
+        See `steelyard.weightings.MetaWeightNet`. Few rows a class can be spared in small data: there all rows stay in training
+        and the meta set is drawn from them, and a meta set that is not balanced is drawn class by class.
 
     Example:
         >>> from steelyard.settings import describe_method

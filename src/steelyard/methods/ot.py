@@ -9,7 +9,7 @@ from steelyard.core.objective import Objective
 from steelyard.core.stage import Stage, Stages
 from steelyard.core.task import Source, TaskView
 from steelyard.descents import Anchored
-from steelyard.methods._meta_set import MetaFrom, meta_set
+from steelyard.methods._meta_set import MetaFrom, chosen, meta_set
 from steelyard.weightings import OptimalTransport, TransportOptions
 
 SEARCH = {"cost": "combined|feature|label", "eps": "log(0.01..1)", "anchor": "0|0.3|1|3"}
@@ -27,7 +27,7 @@ def ot(
     anchor: float = 1.0,
     beta: float = 0.9999,
     meta_rows: int = 10,
-    meta_from: MetaFrom = "held_out",
+    meta_from: MetaFrom = "auto",
     meta_loss: float = 0.0,
     meta: Source | None = None,
 ) -> Stages:
@@ -49,7 +49,8 @@ def ot(
         anchor: 0 or more, pull to the effective-number weights.
         beta: of the effective number, in [0, 1].
         meta_rows: meta rows of each class, 1 or more.
-        meta_from: "held_out" takes them out of the training rows, "train" leaves them in as well.
+        meta_from: "held_out" takes them out of the training rows, "train" leaves them in as well; "auto" holds out where every
+            class has 5 times `meta_rows` rows.
         meta_loss: 0 or more, factor of the cross-entropy of the meta set in the loss.
         meta: balanced rows of your own instead, in Python.
 
@@ -67,8 +68,9 @@ def ot(
         >>> describe_method("ot").words
         {'weighting': 'optimal-transport'}
     """
-    in_both = meta_from == "train" and meta is None
-    trained, pool = meta_set(task, meta_rows, "held_out" if in_both else meta_from, 100, meta)
+    where = chosen(task, meta_rows, meta_from)
+    in_both = meta is None and where == "train"
+    trained, pool = meta_set(task, meta_rows, "held_out" if in_both else where, 100, meta)
     trained = None if in_both else trained
     counts = task.counts if trained is None else trained.counts
     options = TransportOptions(points=points, given=given, anchor=anchor, beta=beta)

@@ -1,7 +1,8 @@
 """Forward-mode differentiation that uses the values of an earlier pass again.
 
 Forward mode computes values and their derivatives side by side. Where the same pass was made before, for the gradient, the
-values are known: a third of the work of its convolutions, and most of that of batch normalisation, is spared.
+values are known: a third of the work of its convolutions, and most of that of batch normalisation, is spared. Only what the
+gradient keeps anyway is held: the results of convolutions, and of a batch normalisation its mean and scale.
 """
 
 from __future__ import annotations
@@ -27,8 +28,8 @@ class Recording(TorchFunctionMode):
     """Within it, a model's convolutions and batch normalisations are written down, in the order in which they are made.
 
     Attributes:
-        made: what was called, its result, the version of that (which counts changes in place), and of a batch normalisation
-            also the batch's mean and scale.
+        made: what was called, its shape, and of a convolution the result with its version (which counts changes in place), of
+            a batch normalisation the batch's mean and scale.
 
     Example:
         >>> with Recording() as record:
@@ -39,23 +40,23 @@ class Recording(TorchFunctionMode):
 
     def __init__(self) -> None:
         super().__init__()
-        self.made: list[tuple[Any, Tensor, int, tuple[Tensor, ...]]] = []
+        self.made: list[tuple[Any, torch.Size, tuple[Tensor, int] | tuple[Tensor, Tensor]]] = []
 
     def __torch_function__(
         self, func: Any, types: Any, args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None
     ) -> Any:
         """Call, and write down."""
         given = dict(kwargs or {})
-        if _is_autocast(args):
+        if is_autocast(args):
             return func(*args, **given)
         if func in _CONVOLUTIONS:
             result = func(*args, **given)
-            self.made.append((func, result.detach(), result._version, ()))
+            self.made.append((func, result.shape, (result.detach(), result._version)))
             return result
-        if func is F.batch_norm and (named := _batch_norm_of(*args, **given)) is not None:
+        if func is F.batch_norm and (named := batch_norm_of(*args, **given)) is not None:
             x, mean, variance, weight, bias, momentum, eps = named
             result, *statistics = torch.native_batch_norm(x, weight, bias, mean, variance, True, momentum, eps)
-            self.made.append((func, result.detach(), result._version, tuple(statistics)))
+            self.made.append((func, result.shape, (statistics[0], statistics[1])))
             return result
         return func(*args, **given)
 
@@ -79,20 +80,19 @@ class Replaying(TorchFunctionMode):
     ) -> Any:
         """Call, or look up."""
         given = dict(kwargs or {})
-        if _is_autocast(args):
+        if is_autocast(args):
             return func(*args, **given)
         if func in _CONVOLUTIONS:
-            value, _ = self._next(func)
-            if value is None:
+            shape, (value, version) = self._next(func)
+            if value._version != version:
                 value = func(*(_parts(arg)[0] if isinstance(arg, Tensor) else arg for arg in args), **given)
-            return _dual(value, _convolution(func, *args, **given))
-        if func is F.batch_norm and (named := _batch_norm_of(*args, **given)) is not None:
-            value, (mean, scale) = self._next(func)
+            return _dual(value, _convolution(func, *args, **given), shape)
+        if func is F.batch_norm and (named := batch_norm_of(*args, **given)) is not None:
+            shape, (mean, scale) = self._next(func)
             x, _, _, weight, bias, _, eps = named
-            if value is None:
-                values, gain, level = (_parts(part)[0] for part in (x, weight, bias))
-                value = torch.native_batch_norm(values, gain, level, None, None, True, 0.0, eps)[0]
-            return _dual(value, _batch_norm(x, weight, bias, mean, scale, eps))
+            if x.shape != shape:
+                raise NotTheSame
+            return _dual(normalised(x, weight, bias, mean, scale), _batch_norm(x, weight, bias, mean, scale, eps), shape)
         return func(*args, **given)
 
     def finish(self) -> None:
@@ -100,24 +100,25 @@ class Replaying(TorchFunctionMode):
         if next(self._made, None) is not None:
             raise NotTheSame
 
-    def _next(self, func: Any) -> tuple[Tensor | None, tuple[Tensor, ...]]:
-        """The next values of the record; no result where it has been changed in place since."""
-        called, result, version, others = next(self._made, (None, None, 0, ()))
-        if called is not func or result is None:
+    def _next(self, func: Any) -> tuple[torch.Size, Any]:
+        """Shape of the next call of the record, and what was kept of it."""
+        called, shape, kept = next(self._made, (None, torch.Size(), ()))
+        if called is not func:
             raise NotTheSame
-        return result if result._version == version else None, others
+        return shape, kept
 
 
-def _dual(value: Tensor, tangent: Tensor | None) -> Tensor:
+def _dual(value: Tensor, tangent: Tensor | None, shape: torch.Size) -> Tensor:
+    if value.shape != shape or (tangent is not None and tangent.shape != shape):
+        raise NotTheSame
     if tangent is None:
         return value
-    if tangent.shape != value.shape:
-        raise NotTheSame
     dual: Tensor = forward_ad.make_dual(value, tangent)
     return dual
 
 
-def _is_autocast(args: Sequence[Any]) -> bool:
+def is_autocast(args: Sequence[Any]) -> bool:
+    """Does autocast decide how a call with these arguments is made?"""
     first = args[0] if args else None
     return isinstance(first, Tensor) and torch.is_autocast_enabled(first.device.type)
 
@@ -140,7 +141,7 @@ def _convolution(
     return found
 
 
-def _batch_norm_of(
+def batch_norm_of(
     input: Tensor,
     running_mean: Tensor | None,
     running_var: Tensor | None,
@@ -154,6 +155,22 @@ def _batch_norm_of(
     if not training or weight is None or bias is None or input.device.type != "cpu" or input.numel() <= input.shape[1]:
         return None
     return input, running_mean, running_var, weight, bias, momentum, eps
+
+
+def normalised(input: Tensor, weight: Tensor, bias: Tensor, mean: Tensor, scale: Tensor) -> Tensor:
+    """The result of a batch normalisation again, in one pass, from the batch's mean and scale.
+
+    Args:
+        input: `[N, C, ...]`.
+        weight: of the layer `[C]`.
+        bias: likewise.
+        mean: of the batch `[C]`.
+        scale: `1 / sqrt(variance + eps)` of the batch `[C]`.
+    """
+    x, w, b = (_parts(part)[0] for part in (input, weight, bias))
+    shape = (1, -1, *[1] * (x.ndim - 2))
+    gain = scale * w
+    return torch.addcmul((b - mean * gain).view(shape), x, gain.view(shape)).to(x.dtype)
 
 
 def _batch_norm(input: Tensor, weight: Tensor, bias: Tensor, mean: Tensor, scale: Tensor, eps: float) -> Tensor | None:

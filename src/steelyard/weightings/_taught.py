@@ -35,6 +35,7 @@ from steelyard.core.seeds import Randomness
 from steelyard.core.weighting import Weighting
 from steelyard.core.world import World
 from steelyard.numeric.directional import plain_attention, sent_back, slopes_of, weighted_gradients
+from steelyard.numeric.lean import Lean
 from steelyard.numeric.normalise import over_batch
 from steelyard.numeric.replay import Recording
 
@@ -142,7 +143,8 @@ class Lesson:
         batch = self.meta.batch(oracle, oracle.clock.step // self.lookahead.every)
         at = {name: value.detach().requires_grad_() for name, value in (self.params if points is None else points).items()}
         with torch.enable_grad():
-            losses = scoped_losses(oracle, batch, scope, loss=cross_entropy)(at)
+            with nullcontext() if points is None else Lean():  # the graph of the step is alive as well
+                losses = scoped_losses(oracle, batch, scope, loss=cross_entropy)(at)
             found = torch.autograd.grad(losses.mean(), list(at.values()), materialize_grads=True)
         return self._shared(dict(zip(at, found, strict=True)), 1.0 / self.world.size)
 
@@ -161,17 +163,27 @@ class Lesson:
         share = torch.ones_like(seen.target, dtype=dtype) if seen.share is None else seen.share.to(dtype)
         return share / self.world.sum(share.sum())
 
-    def try_step(self, losses: Tensor, weights: Tensor) -> Tensor:
-        """Influences when the step is tried with these weights on the losses of kept rows `[N]`."""
+    def try_step(self, losses: Tensor, weights: Tensor, unweighted: Tensor | None) -> Tensor:
+        """Influences when the step is tried with these weights on the losses of kept rows `[N]`.
+
+        Args:
+            losses: with their graph.
+            weights: of the rows, divided by the mass.
+            unweighted: what the objective has beside weighted losses, a scalar with its graph.
+        """
         if self.estimator == "reverse":
             leaf = weights.detach().to(losses.dtype).requires_grad_()
             graph = weighted_gradients(losses, leaf, self.params)
             gradients = {name: value.detach() for name, value in graph.items()}
+            if unweighted is not None:
+                more = torch.autograd.grad(unweighted, list(self.params.values()), retain_graph=True, materialize_grads=True)
+                gradients = {name: value + extra for (name, value), extra in zip(gradients.items(), more, strict=True)}
             return slopes_of(graph, leaf, self._direction(gradients))
+        given = weights.detach().to(losses.dtype)
         found = torch.autograd.grad(
-            losses,
+            [losses] if unweighted is None else [losses, unweighted],
             list(self.params.values()),
-            grad_outputs=weights.detach().to(losses.dtype),
+            grad_outputs=[given] if unweighted is None else [given, torch.ones_like(unweighted)],
             retain_graph=True,
             materialize_grads=True,
         )
@@ -279,13 +291,15 @@ class Taught(Weighting, Prepares, Follows):
         if self.lookahead.estimator == "auto" and self.lookahead.scope == "all" and is_small(oracle.model):
             lesson.estimator = "reverse"
         rows = lesson.keep(twice=not self.detached)
-        losses = oracle.objective.losses(rows, oracle.clock)
+        losses, more = oracle.objective.parts(rows, oracle.clock)
         evidence = Evaluation(rows, losses, None, 1, oracle.clock).evidence()
         scale = lesson.per_mass(rows, losses.dtype)
+        unweighted = None if more is None else (more * scale).sum()
         if not self.detached:
             with torch.enable_grad():
                 weights = self(dataclasses.replace(evidence, losses=losses))
                 inner = (weights * losses * scale).sum()
+                inner = inner if unweighted is None else inner + unweighted
             self._move(lesson.through_losses(inner, self._own()), lesson.world)
             return
         with torch.enable_grad():
@@ -293,7 +307,7 @@ class Taught(Weighting, Prepares, Follows):
         if self.lookahead.scope == "head":
             slopes = lesson.try_head(rows, weights * scale)
         else:
-            slopes = lesson.try_step(losses, weights * scale)
+            slopes = lesson.try_step(losses, weights * scale, unweighted)
         self._learn(weights, slopes * scale, lesson.world)
 
     def follow(self, oracle: Oracle, batch: Batch) -> None:

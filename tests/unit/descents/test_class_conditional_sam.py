@@ -131,4 +131,4 @@ def test_wrong_settings_are_named(settings):
 
 
 def test_repr():
-    assert repr(ClassConditionalSAM(COUNTS)) == "ClassConditionalSAM(flat=0.5, noise=0.03, norm=global)"
+    assert repr(ClassConditionalSAM(COUNTS)) == "ClassConditionalSAM(flat=0.5, noise=0.001, norm=global)"

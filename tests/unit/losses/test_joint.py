@@ -11,6 +11,7 @@ from steelyard.core.objective import Objective
 from steelyard.core.oracle import Oracle
 from steelyard.core.rows import Batch, Rows
 from steelyard.core.seeds import generator
+from steelyard.core.weighting import ClassTable
 from steelyard.losses import CrossEntropy, JointNTXent, JointVicreg, LogitAdjusted
 from steelyard.numeric.contrastive import nt_xent, vicreg
 from steelyard.transforms import TwoViews
@@ -151,3 +152,35 @@ def test_settings_out_of_range_are_named(make, argument):
     with pytest.raises(ArgumentError) as raised:
         make()
     assert raised.value.argument == argument
+
+
+def gradient(loss, weighting) -> list[torch.Tensor]:
+    """Of the objective by a model's parameters, the same model every time."""
+    torch.manual_seed(0)
+    asked = oracle(loss)
+    asked.objective = Objective(loss, weighting)
+    asked(TwoViews()(asked, batch())).loss.backward()
+    return [value.grad for value in asked.model.parameters()]
+
+
+@every_term
+@pytest.mark.parametrize("weights", [[1.0, 1.0, 1.0], [0.1, 0.9, 2.0], [0.0, 0.0, 3.0]])
+def test_no_class_weighting_touches_the_term(kind, term, weights):
+    """What the term adds to the gradient is the same whatever the classes weigh; the labels' part is not."""
+    weighting = ClassTable(torch.tensor(weights))
+    joint, alone = gradient(kind(CrossEntropy(), weight=0.7), weighting), gradient(CrossEntropy(), weighting)
+    plain, plain_alone = gradient(kind(CrossEntropy(), weight=0.7), None), gradient(CrossEntropy(), None)
+    for one, two, three, four in zip(joint, alone, plain, plain_alone, strict=True):
+        torch.testing.assert_close(one - two, three - four)
+    assert (weights == [1.0] * 3) == all(torch.allclose(a, b) for a, b in zip(alone, plain_alone, strict=True))
+
+
+@every_term
+def test_weightings_see_the_losses_of_labels(kind, term):
+    asked = oracle(kind(CrossEntropy(), weight=0.7))
+    made = TwoViews()(asked, batch())
+    evaluation = asked(made)
+    torch.testing.assert_close(evaluation.evidence().losses, CrossEntropy().rows(evaluation.rows.logits, made.target).detach())
+    whole = asked.objective.loss.rows(evaluation.rows.logits, made.target, features=evaluation.rows.features, views=2)
+    torch.testing.assert_close(evaluation.loss, (evaluation.rows.share * whole).sum() / evaluation.mass)
+    torch.testing.assert_close(evaluation.restricted(torch.ones(16)), evaluation.loss)

@@ -13,7 +13,6 @@ from torch import nn
 from steelyard.core.errors import ArgumentError, CombinationError, SteelyardError
 from steelyard.core.fit import fit
 from steelyard.core.regime import Regime
-from steelyard.core.roles import Observes
 from steelyard.core.task import Task
 from steelyard.data.streamed import ArrayRows, StreamedSource
 from steelyard.losses import JointVicreg
@@ -81,17 +80,10 @@ def test_resuming_ends_with_the_same_bits(text: str, tmp_path: Path) -> None:
 
 
 def test_the_term_goes_down() -> None:
-    class Spy(Observes):
-        def __init__(self) -> None:
-            self.losses: list[float] = []
-
-        def observe(self, evidence) -> None:
-            plain = nn.functional.cross_entropy(evidence.logits, evidence.target, reduction="none")
-            self.losses.append(float((evidence.losses - plain).mean()))
-
-    spy = Spy()
-    trained("joint-ssl(weight=1,rate=0.2)", regime=REGIME.replace(epochs=20, lr=0.1), listeners=[spy])
-    assert sum(spy.losses[-10:]) < 0.9 * sum(spy.losses[:10])
+    """By more than cross-entropy, which is 1.1 at the start and not weighed by 10, could."""
+    fitted = trained("joint-ssl(weight=10,rate=0.2)", regime=REGIME.replace(epochs=20, lr=0.02))
+    losses = [line["train_loss"] for line in fitted.history]
+    assert losses[-1] < losses[0] - 2.0
 
 
 def test_words_make_the_same_of_any_loss() -> None:

@@ -185,8 +185,8 @@ def test_a_run_goes_on_where_it_was_ended_bit_for_bit(method: str, tmp_path: Pat
 
 def test_without_validation_rows_the_method_says_so_before_it_trains() -> None:
     with pytest.raises(CombinationError, match=r"use cdb\(accuracy=train\)"):
-        fit(Blobs(valid=False), resolve_method("cdb"), REGIME, device="cpu")
-    fit(Blobs(valid=False), resolve_method("cdb(accuracy=train)"), REGIME, device="cpu")
+        fit(Blobs(valid=False), resolve_method("cdb(accuracy=valid)"), REGIME, device="cpu")
+    fit(Blobs(valid=False), resolve_method("cdb"), REGIME, device="cpu")
 
 
 def counted_by_two() -> list[list[float]]:

@@ -1,0 +1,45 @@
+"""Where the rows come from that learnt weights are judged by."""
+
+from __future__ import annotations
+
+import pytest
+from tiny import Blobs
+
+from steelyard.core.errors import ArgumentError
+from steelyard.core.task import TaskView
+from steelyard.methods._meta_set import meta_set
+from steelyard.samplers import BalancedSampler
+
+
+@pytest.mark.parametrize(
+    ("counts", "rows", "held_out"),
+    [
+        ((60, 25, 50), 5, True),
+        ((60, 24, 50), 5, False),  # a fifth of 24 rows is fewer than 5
+        ((60, 0, 50), 10, True),  # a class without rows has none to spare
+        ((60, 1, 50), 1, False),
+        ((60, 5, 50), 1, True),
+    ],
+)
+def test_rows_are_held_out_where_a_fifth_of_each_class_is_enough(counts: tuple[int, ...], rows: int, held_out: bool) -> None:
+    task = TaskView(Blobs(counts=counts), seed=3)
+    trained, pool = meta_set(task, rows, "auto", 100)
+    if held_out:
+        assert trained is not None
+        assert trained.counts.tolist() == [max(n - rows, 0) for n in counts]
+        assert pool.source.target.bincount(minlength=3).tolist() == [min(rows, n) for n in counts]
+    else:
+        assert trained is None
+        assert pool.source is task.train
+        assert pool.sampler is BalancedSampler
+
+
+def test_asked_for_it_is_as_asked() -> None:
+    task = TaskView(Blobs(counts=(60, 4, 9)), seed=3)
+    trained, _ = meta_set(task, 10, "held_out", 100)
+    assert trained is not None
+    assert trained.counts.tolist() == [50, 2, 5]
+    task = TaskView(Blobs(counts=(60, 60, 60)), seed=3)
+    assert meta_set(task, 2, "train", 100)[0] is None
+    with pytest.raises(ArgumentError, match="meta_from"):
+        meta_set(task, 2, "somewhere", 100)  # type: ignore[arg-type]
