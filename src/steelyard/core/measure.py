@@ -35,6 +35,8 @@ class Report:
         balanced_accuracy: mean of `recall` over classes with rows; None without a validation split.
         macro_f1: mean F1 over classes with rows; None without a validation split.
         loss: mean cross-entropy of the validation rows; None without a validation split.
+        fitted_loss: the same with the best class offsets for these rows (see `with_offsets`); None unless the regime watches
+            it.
         class_weights: mean weight of the rows of each class in the epoch `[C]`, NaN where it had none; None where rows were
             not weighted.
     """
@@ -50,6 +52,7 @@ class Report:
     balanced_accuracy: float | None = None
     macro_f1: float | None = None
     loss: float | None = None
+    fitted_loss: float | None = None
     class_weights: Tensor | None = None
 
     def line(self) -> dict[str, Any]:
@@ -65,6 +68,7 @@ class Report:
             "valid_balanced_accuracy": self.balanced_accuracy,
             "valid_macro_f1": self.macro_f1,
             "valid_loss": self.loss,
+            **({} if self.fitted_loss is None else {"valid_fitted_loss": self.fitted_loss}),
             "class_weights": _logged(self.class_weights),
         }
 
@@ -131,15 +135,44 @@ def recall_of(prediction: Tensor, target: Tensor, classes: int) -> tuple[Tensor,
     return recall, f1
 
 
-def validation_numbers(task: Task, model: nn.Module, source: Source) -> dict[str, float | Tensor]:
-    """The fields of `Report` that come from the validation split."""
+def with_offsets(logits: Tensor, target: Tensor, rounds: int = 30) -> Tensor:
+    """Logits plus the class offsets with which their cross-entropy is lowest `[N, C]`, by iterative scaling.
+
+    With them, the mean probability of each class is its share of the rows: what a shift of all scores of a class changes is
+    taken out. Classes without rows keep their scores.
+
+    Args:
+        logits: `[N, C]`.
+        target: classes `[N]`.
+        rounds: of the iteration, which converges linearly.
+
+    Reference:
+        Darroch and Ratcliff: Generalized iterative scaling for log-linear models, Annals of Mathematical Statistics 43, 1972.
+
+    Example:
+        >>> shifted = torch.tensor([[2.0, 0.0]] * 3) + torch.tensor([5.0, 0.0])
+        >>> torch.softmax(with_offsets(shifted, torch.tensor([0, 1, 1])), 1)[0]
+        tensor([0.3333, 0.6667])
+    """
+    wanted = torch.bincount(target, minlength=logits.shape[1]).to(logits.dtype)
+    seen = wanted > 0
+    for _ in range(rounds):
+        found = torch.softmax(logits, 1).sum(0)
+        logits = logits + torch.where(seen, (wanted / found.clamp_min(1e-30)).log(), 0.0)
+    return logits
+
+
+def validation_numbers(task: Task, model: nn.Module, source: Source, watch: str = "balanced_accuracy") -> dict[str, Any]:
+    """The fields of `Report` that come from the validation split; `watch` as in a `Regime`."""
     logits, target = predict_logits(task, model, source)
     prediction = logits.argmax(1)
     recall, f1 = recall_of(prediction, target, task.num_classes)
+    fitted = float(F.cross_entropy(with_offsets(logits.double(), target), target)) if watch == "log_loss" else None
     return {
         "recall": recall,
         "accuracy": float((prediction == target).double().mean()),
         "balanced_accuracy": float(recall.nanmean()),
         "macro_f1": float(f1.nanmean()),
         "loss": float(F.cross_entropy(logits.double(), target)),
+        "fitted_loss": fitted,
     }

@@ -18,6 +18,7 @@ OPTIMIZERS = ("sgd", "adamw")
 SCHEDULES = ("cosine", "step", "constant")
 PRECISIONS = ("float32", "bfloat16")
 SELECTIONS = ("last", "best_valid")
+WATCHED = ("balanced_accuracy", "log_loss")
 OPTIONAL = ("clip_norm", "ema", "patience")
 
 
@@ -42,9 +43,11 @@ class Regime:
         precision: "float32", or "bfloat16" (autocast). fp16 with loss scaling is not offered: two-pass and bilevel
             methods need unscaled gradients in the middle of a step.
         augment: strength of the augmentation; what a task offers ("none", "crop-flip", ...).
-        patience: stop after this many epochs without a better validation balanced accuracy; None to train to the end.
-        select: "last" epoch, or "best_valid": the epoch with the highest balanced accuracy on the validation split
-            (the earliest of equals). Comparisons report both.
+        patience: stop after this many epochs without a better validation score; None to train to the end.
+        select: "last" epoch, or "best_valid": the one with the best validation score. Comparisons report both.
+        watch: the validation score: "balanced_accuracy" (the highest, the earliest of equals), or "log_loss": that of the
+            scores plus the class offsets that suit the validation rows best, so that a method which shifts scores is judged
+            for what it has learnt; the latest epoch within 5 % of the lowest so far counts as the best.
 
     Raises:
         ArgumentError: a value is out of its range; the message names it.
@@ -71,6 +74,7 @@ class Regime:
     augment: str = "none"
     patience: int | None = None
     select: str = "last"
+    watch: str = "balanced_accuracy"
 
     def __post_init__(self) -> None:
         """Check every value once; numbers of any type become Python's own."""
@@ -96,6 +100,7 @@ class Regime:
             ("precision", self.precision in PRECISIONS, " or ".join(map(repr, PRECISIONS))),
             ("patience", self.patience is None or self.patience >= 1, "at least 1, or none"),
             ("select", self.select in SELECTIONS, " or ".join(map(repr, SELECTIONS))),
+            ("watch", self.watch in WATCHED, " or ".join(map(repr, WATCHED))),
         )
         for name, holds, expected in checks:
             if not holds:
@@ -115,8 +120,11 @@ class Regime:
         return dataclasses.replace(self, **changes)
 
     def settings(self) -> dict[str, Any]:
-        """All settings as JSON values."""
-        return {name: list(v) if isinstance(v, tuple) else v for name, v in dataclasses.asdict(self).items()}
+        """All settings as JSON values; the usual `watch` is left out, as runs are found by these and older ones have none."""
+        found = {name: list(v) if isinstance(v, tuple) else v for name, v in dataclasses.asdict(self).items()}
+        if self.watch == WATCHED[0]:
+            del found["watch"]
+        return found
 
     def build_optimizer(self, params: Iterable[nn.Parameter], device: torch.device) -> torch.optim.Optimizer:
         """The optimiser over `params`."""

@@ -32,6 +32,9 @@ from steelyard.core.world import World
 State: TypeAlias = dict[str, Any]
 Step: TypeAlias = Callable[[Clock, Tensor, Any], None]
 
+TOLERANCE = 0.05
+"""By how much the loss of an epoch may exceed the lowest so far, where a loss is watched: of epochs that cannot be told apart,
+the one that has learnt longest is kept."""
 AGREE_EVERY = 64
 """Steps between two questions to process 0 whether a checkpoint is due; one process asks the clock at every step."""
 
@@ -290,7 +293,7 @@ def _close_epoch(work: StageWork, clock: Clock, valid: Source | None, assessing:
             f"(now {session.regime.lr}) or set clip_norm"
         )
     session.world.average_buffers(work.judged)
-    numbers: dict[str, Any] = {} if valid is None else validation_numbers(work.task, work.judged, valid)
+    numbers: dict[str, Any] = {} if valid is None else validation_numbers(work.task, work.judged, valid, session.regime.watch)
     rate = session.regime.lr_at(clock.step, clock.batches, clock.epochs)
     numbers["class_weights"] = work.tally.close(session.world)
     report = Report(work.number, clock, train_loss, rate, session.seconds, session.steps, **numbers)
@@ -298,18 +301,20 @@ def _close_epoch(work: StageWork, clock: Clock, valid: Source | None, assessing:
     work.epoch, work.position = work.epoch + 1, 0
     work.total.zero_()
     if report.balanced_accuracy is not None:
-        _keep_best(work, session.world.agree(report.balanced_accuracy))
+        score = report.balanced_accuracy if report.fitted_loss is None else -report.fitted_loss
+        _keep_best(work, session.world.agree(score))
     for part in assessing:
         part.assess(report)
 
 
 def _keep_best(work: StageWork, score: float) -> None:
-    if work.best is not None and score <= work.best["score"]:
-        work.stale += 1
-        return
-    work.stale = 0
-    state = {name: value.clone() for name, value in work.judged.state_dict().items()}
-    work.best = {"epoch": work.epoch, "score": score, "state": state}
+    """Keep the weights of an epoch that is the best so far, or, where a loss is watched, nearly as good."""
+    best = -math.inf if work.best is None else work.best["score"]
+    better = score > best
+    work.stale = 0 if better else work.stale + 1
+    if better or (work.session.regime.watch == "log_loss" and score >= (1 + TOLERANCE) * best):
+        state = {name: value.clone() for name, value in work.judged.state_dict().items()}
+        work.best = {"epoch": work.epoch, "score": max(score, best), "state": state}
 
 
 def _freeze_all_but(model: nn.Module, stage: Stage) -> list[nn.Parameter]:

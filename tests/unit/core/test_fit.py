@@ -243,6 +243,17 @@ def test_without_a_validation_split_the_last_epoch_is_all_there_is() -> None:
         fitted.use("best_valid")
 
 
+def test_where_a_loss_is_watched_the_latest_epoch_that_is_nearly_the_best_is_kept() -> None:
+    regime = Regime(epochs=25, batch_size=8, lr=0.1, schedule="constant", select="best_valid", watch="log_loss")
+    fitted = fit(Blobs(), ce, regime)
+    losses = [line["valid_fitted_loss"] for line in fitted.history]
+    nearly = [epoch for epoch, loss in enumerate(losses, 1) if loss <= 1.05 * min(losses)]
+    assert losses[-1] > 1.05 * min(losses), "it should learn by heart, or there is nothing to choose"
+    assert fitted.selected_epoch == max(nearly)
+    assert "watch" not in Regime().settings()
+    assert regime.settings()["watch"] == "log_loss"
+
+
 @pytest.mark.parametrize("change", [{"patience": 2}, {"select": "best_valid"}])
 def test_what_needs_a_validation_split_is_not_ignored_without_one(change: dict[str, object]) -> None:
     with pytest.raises(ArgumentError, match="no validation split"):

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from sklearn.metrics import f1_score, recall_score
 from tiny import Blobs, network
 
-from steelyard.core.measure import predict_logits, recall_of, validation_numbers
+from steelyard.core.measure import predict_logits, recall_of, validation_numbers, with_offsets
 
 
 @given(st.lists(st.tuples(st.integers(0, 4), st.integers(0, 4)), min_size=1, max_size=60))
@@ -41,3 +41,31 @@ def test_validation_numbers() -> None:
     assert numbers["balanced_accuracy"] == pytest.approx(float(numbers["recall"].mean()))
     assert 0 <= numbers["accuracy"] <= 1
     assert numbers["loss"] > 0
+
+
+@given(st.integers(0, 1000), st.integers(2, 5))
+def test_offsets_take_out_what_shifts_all_scores_of_a_class(seed: int, classes: int) -> None:
+    draw = torch.Generator().manual_seed(seed)
+    target = torch.cat([torch.arange(classes), torch.randint(classes, (60,), generator=draw)])
+    logits = torch.randn(len(target), classes, generator=draw, dtype=torch.float64)
+    logits += 0.5 * torch.nn.functional.one_hot(target, classes)
+    fitted = with_offsets(logits, target, rounds=500)
+    # The gradient of the loss by the offsets is zero: probabilities sum to the rows of each class.
+    torch.testing.assert_close(torch.softmax(fitted, 1).sum(0), torch.bincount(target).double())
+    shifted = with_offsets(logits + 7 * torch.randn(classes, generator=draw), target, rounds=500)
+    torch.testing.assert_close(torch.log_softmax(shifted, 1), torch.log_softmax(fitted, 1))
+    rough = torch.nn.functional.cross_entropy(with_offsets(logits, target), target)
+    torch.testing.assert_close(rough, torch.nn.functional.cross_entropy(fitted, target), rtol=1e-4, atol=1e-6)
+
+
+def test_offsets_leave_classes_without_rows_alone() -> None:
+    fitted = with_offsets(torch.zeros(3, 3), torch.tensor([0, 0, 1]), rounds=200)
+    assert torch.isfinite(fitted).all()
+    assert (fitted[:, 2] == 0).all()
+
+
+def test_the_fitted_loss_is_measured_where_it_is_watched() -> None:
+    task, model = Blobs(), network()
+    assert validation_numbers(task, model, task.splits["valid"])["fitted_loss"] is None
+    watched = validation_numbers(task, model, task.splits["valid"], "log_loss")
+    assert 0 < watched["fitted_loss"] <= watched["loss"]

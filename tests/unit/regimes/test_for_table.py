@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from steelyard.core.errors import ArgumentError
-from steelyard.regimes.for_table import FEWEST, MOST, SMALL, for_table
+from steelyard.regimes.for_table import FEWEST, MANY, MOST, SMALL, for_table
 from steelyard.settings import resolve_regime
 
 
@@ -13,8 +13,13 @@ from steelyard.settings import resolve_regime
 def test_batches_are_powers_of_two_within_bounds(rows: int) -> None:
     regime = for_table(rows=rows)
     assert regime.batch_size in (64, 128, 256, 512, 1024)
-    assert FEWEST <= regime.epochs <= MOST
+    assert (FEWEST if rows <= MANY else 1) <= regime.epochs <= MOST
     assert 0 < regime.warmup_epochs < regime.epochs / 2
+
+
+def test_ten_times_as_many_rows_take_about_three_times_as_many_steps() -> None:
+    steps = [for_table(rows=rows).epochs * rows for rows in (MANY, 10 * MANY)]
+    assert 2.5 < steps[1] / steps[0] < 4
 
 
 @given(rows=st.integers(150, 25_000))
