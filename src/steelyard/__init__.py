@@ -3,6 +3,7 @@
 `import steelyard as sy` gives the names below; each is imported when it is first used, so the import itself costs nothing::
 
     sy.fit(data, method="la")                                  train a model with a named method and regime
+    sy.SteelyardClassifier().fit(X, y)                         a scikit-learn classifier for tables
     sy.losses.LogitAdjusted(class_counts)(logits, target)      a piece alone, in your own loop
     sy.Stage, sy.Regime, sy.Objective                          to write a method
 """
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
         data,
         decisions,
         descents,
+        diagnosis,
+        estimator,
         losses,
         methods,
         metrics,
@@ -41,6 +44,7 @@ if TYPE_CHECKING:
     from steelyard.core.rows import Batch, Clock, Evidence, Rows
     from steelyard.core.stage import Stage
     from steelyard.core.task import Task
+    from steelyard.estimator.classifier import SteelyardClassifier
     from steelyard.face import evaluate, fit
 
 __version__ = "0.1.0"
@@ -59,6 +63,7 @@ _NAMES = {
     "Rows": "steelyard.core.rows",
     "Evidence": "steelyard.core.rows",
     "Clock": "steelyard.core.rows",
+    "SteelyardClassifier": "steelyard.estimator.classifier",
     "SteelyardError": "steelyard.core.errors",
 }
 _ROOMS = (
@@ -66,6 +71,8 @@ _ROOMS = (
     "data",
     "decisions",
     "descents",
+    "diagnosis",
+    "estimator",
     "losses",
     "methods",
     "metrics",
@@ -91,6 +98,7 @@ __all__ = [
     "RowPool",
     "Rows",
     "Stage",
+    "SteelyardClassifier",
     "SteelyardError",
     "Task",
     "__version__",
@@ -98,6 +106,8 @@ __all__ = [
     "data",
     "decisions",
     "descents",
+    "diagnosis",
+    "estimator",
     "evaluate",
     "fit",
     "influence",

@@ -20,6 +20,7 @@ NOT_MIRRORED: dict[str, str] = {}
 """Modules that no test names, and why that is right."""
 
 MANY_PARAMETERS: dict[str, str] = {
+    "estimator/classifier.SteelyardClassifier": "scikit-learn searches over constructor parameters and nothing else",
     "weightings/density_ratio.DensityRatio": "options of the paper, of its code and of what corrects them; plain values, "
     "so that each can be written on the command line",
 }

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from collections import defaultdict
 from pathlib import Path
 from typing import Any
 
-from steelyard.core.errors import SteelyardError
 from steelyard.report.board import board, cut_anywhere, epochs_of
+from steelyard.report.html import render, write_page
 from steelyard.report.payload import minority, payload
 from steelyard.report.store import Comparison, Json, mapping, read
 from steelyard.report.verdict import epoch_of, facts, verdict
@@ -42,38 +41,7 @@ def write_report(out: Path) -> Path:
         'report.html'
     """
     out = Path(out)
-    text = render(read(out))
-    path, draft = out / "report.html", out / f".report.{os.getpid()}.tmp"
-    try:
-        draft.write_text(text, encoding="utf-8")
-        draft.replace(path)
-    except OSError as error:
-        draft.unlink(missing_ok=True)
-        raise SteelyardError(f"the report cannot be written to {path}: {error.strerror or error}") from error
-    return path
-
-
-def render(comparison: Comparison) -> str:
-    """The page as text. What users named (classes, files, commands) is escaped, in the markup and in the data."""
-    import jinja2
-    from markupsafe import Markup
-    from plotly.offline import get_plotlyjs
-
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("steelyard.report", "page"),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.policies["json.dumps_kwargs"] = {"separators": (",", ":"), "allow_nan": False, "ensure_ascii": False}
-    source = environment.loader
-    assert source is not None
-    scripts = [Markup(source.get_source(environment, name)[0]) for name in SCRIPTS]
-    style = Markup(source.get_source(environment, "style.css")[0])
-    return environment.get_template("page.html").render(
-        **context(comparison), style=style, scripts=scripts, plotly=Markup(get_plotlyjs())
-    )
+    return write_page(out / "report.html", render("page.html", SCRIPTS, context(read(out))))
 
 
 def context(comparison: Comparison) -> Json:

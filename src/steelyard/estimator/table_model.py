@@ -1,0 +1,253 @@
+"""A model of a table, from rows to decisions: encoder, members, calibration, thresholds. It needs no scikit-learn."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, TypeAlias
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from steelyard.core.errors import ArgumentError, DataError
+from steelyard.core.members import Members
+from steelyard.data.encoder import TableEncoder
+from steelyard.data.raw import Frame
+from steelyard.decisions import PriorShift, Temperature, Thresholds
+from steelyard.estimator.deciding import Adjustment
+from steelyard.estimator.modules import describe, network_of
+
+Prior: TypeAlias = "str | Mapping[Any, float] | np.ndarray | list[float] | None"
+Json: TypeAlias = "dict[str, Any]"
+Inputs: TypeAlias = "Tensor | Mapping[str, Tensor]"
+BLOCK = 1024
+"""Rows that go through the network at once, the last ones padded: a row's result does not depend on its company."""
+
+
+@dataclass
+class TableModel:
+    """Everything between a row of a table and a decision.
+
+    Attributes:
+        encoder: columns to inputs.
+        network: the members; their mean probability is the model's.
+        network_spec: how a member is built, as JSON (`name`, sizes, `settings`, `onehot`); its name is None for a network of
+            the user's own.
+        classes: labels of class 0, 1, ... in their own type `[C]`.
+        prior: share of each class that the probabilities answer for `[C]`, float64.
+        temperature: logits to calibrated logits.
+        thresholds: probabilities to decisions.
+        facts: what is known about the fit, as JSON.
+    """
+
+    encoder: TableEncoder
+    network: Members
+    network_spec: Json
+    classes: np.ndarray
+    prior: np.ndarray
+    temperature: Temperature
+    thresholds: Thresholds
+    facts: Json = field(default_factory=dict)
+
+    @property
+    def adjustment(self) -> Adjustment:
+        """Calibration and decision."""
+        return Adjustment(self.temperature, self.thresholds)
+
+    def predict_proba(self, frame: Frame, prior: Prior = None) -> np.ndarray:
+        """Calibrated probabilities `[N, C]` float64.
+
+        Args:
+            frame: has the columns of the training rows; others are ignored.
+            prior: share of each class where the model is used: `[C]` in the order of `classes`, or a mapping from labels; "em"
+                to estimate it from these rows (which are then taken together); None for that of training.
+
+        Raises:
+            DataError: columns are missing or hold something else than in training.
+            ArgumentError: not a prior.
+        """
+        proba = self.proba_of(self.encode(frame))
+        if prior is None:
+            return proba
+        shifted: np.ndarray = self.prior_shift(prior, proba).proba(proba)
+        return shifted
+
+    def encode(self, frame: Frame) -> Inputs:
+        """Rows as the network takes them."""
+        return self.encoder.encode(frame, onehot=bool(self.network_spec["onehot"]))
+
+    def proba_of(self, inputs: Inputs) -> np.ndarray:
+        """Calibrated probabilities `[N, C]` of encoded rows."""
+        proba: np.ndarray = self._log_proba(inputs).exp().numpy()
+        return proba
+
+    def prior_shift(self, prior: Prior, proba: np.ndarray | None = None) -> PriorShift:
+        """The shift to other class shares; "em" estimates them from probabilities of unlabelled rows."""
+        if isinstance(prior, str):
+            if prior != "em" or proba is None:
+                raise ArgumentError("prior", "class shares [C], a mapping from labels to shares, or 'em'", repr(prior))
+            return PriorShift.em(proba, self.prior)
+        return PriorShift(self.prior, self._shares(prior))
+
+    def decide(self, proba: np.ndarray) -> np.ndarray:
+        """Labels `[N]` from calibrated probabilities `[N, C]`."""
+        labels: np.ndarray = self.classes[np.asarray(self.thresholds.decide(proba))]
+        return labels
+
+    def decided(self, proba: np.ndarray, shift: PriorShift | None = None) -> np.ndarray:
+        """Decided classes `[N]` (their numbers) from calibrated probabilities `[N, C]`, also where the class mix is another.
+
+        Least expected cost and the largest probability go by the probabilities for that mix. Thresholds over class shares
+        decide the same under every mix, since shares and probabilities change together. Thresholds that were searched
+        (for a recall, say) hold for the probabilities they were searched on: those of the training mix.
+
+        Args:
+            proba: for the training mix.
+            shift: to the other mix; None for that of training.
+        """
+        thresholds = self.thresholds
+        known = thresholds.thresholds
+        by_mix = thresholds.cost is not None or (known is not None and bool((known == known[0]).all()))
+        decided: np.ndarray = thresholds.decide(proba if shift is None or not by_mix else shift.proba(proba))
+        return decided
+
+    def predict(self, frame: Frame) -> np.ndarray:
+        """Decided labels `[N]`, in the type of the training labels."""
+        labels: np.ndarray = self.classes[self.scores(frame).argmax(1)]
+        return labels
+
+    def scores(self, frame: Frame) -> np.ndarray:
+        """Scores `[N, C]` whose largest is decided for, the first of equals; calibrated log-probabilities over thresholds."""
+        with torch.no_grad():
+            scores: np.ndarray = self.thresholds(self._log_proba(self.encode(frame))).double().numpy()
+        return scores
+
+    def decision_function(self, frame: Frame) -> np.ndarray:
+        """Scores `[N, C]`; of two classes `[N]`, above 0 where the second is decided for: log-odds beyond those needed."""
+        scores = self.scores(frame)
+        return scores[:, 1] - scores[:, 0] if scores.shape[1] == 2 else scores
+
+    def member_proba(self, frame: Frame) -> np.ndarray:
+        """Calibrated probabilities of each member `[k, N, C]`."""
+        return self._member_proba(self.encode(frame))
+
+    def _member_proba(self, inputs: Inputs) -> np.ndarray:
+        logits = self._through(inputs, self.network.each, 1)
+        flat = self.adjustment.log_proba(logits.flatten(0, 1))
+        proba: np.ndarray = flat.exp().reshape(logits.shape).numpy()
+        return proba
+
+    def spread(self, frame: Frame) -> np.ndarray:
+        """How far the members disagree: standard deviation of their probabilities `[N, C]`; 0 for one member."""
+        return self.spread_of(self.encode(frame))
+
+    def spread_of(self, inputs: Inputs) -> np.ndarray:
+        """The same for encoded rows."""
+        spread: np.ndarray = self._member_proba(inputs).std(0)
+        return spread
+
+    def to_state(self) -> tuple[dict[str, Tensor], Json]:
+        """Tensors and JSON from which `from_state` makes the same model.
+
+        Raises:
+            DataError: the network, or the type of the labels, is known only to Python.
+        """
+        if self.network_spec["name"] is None:
+            raise DataError(
+                "a network of your own cannot be written without Python's pickle: name one (model='auto', 'mlp', 'table-net'), "
+                "or pickle the estimator"
+            )
+        members = [self.network.member(j) for j in range(len(self.network))]
+        tensors = {f"member.{j}.{name}": value for j, one in enumerate(members) for name, value in one.state_dict().items()}
+        for part, module in (("temperature", self.temperature), ("thresholds", self.thresholds)):
+            tensors |= {f"{part}.{name}": value for name, value in module.state_dict().items()}
+        state = {
+            "encoder": self.encoder.to_json(),
+            "network": self.network_spec,
+            "members": [describe(one) for one in members],
+            "labels": {"kind": self.classes.dtype.str if self.classes.dtype.kind in "biufU" else "object"},
+            "classes": _labels_to_json(self.classes),
+            "prior": self.prior.tolist(),
+            "temperature": self.temperature.to_json(),
+            "thresholds": self.thresholds.to_json(),
+            "facts": self.facts,
+        }
+        return tensors, state
+
+    @classmethod
+    def from_state(cls, tensors: Mapping[str, Tensor], state: Json) -> TableModel:
+        """The model that `to_state` described.
+
+        Raises:
+            KeyError, RuntimeError: something is missing or of another shape.
+        """
+        members = []
+        for j, about in enumerate(state["members"]):
+            member = network_of(about, state["network"])
+            member.load_state_dict(_under(tensors, f"member.{j}."))
+            members.append(member.eval())
+        temperature = Temperature.from_json(state["temperature"])
+        temperature.load_state_dict(_under(tensors, "temperature."))
+        thresholds = Thresholds.from_json(state["thresholds"])
+        thresholds.load_state_dict(_under(tensors, "thresholds."))
+        kind = state["labels"]["kind"]
+        classes = np.array(state["classes"], dtype=object if kind == "object" else kind)
+        encoder = TableEncoder.from_json(state["encoder"])
+        prior = np.array(state["prior"], dtype=np.float64)
+        return cls(encoder, Members(members), state["network"], classes, prior, temperature, thresholds, dict(state["facts"]))
+
+    def _log_proba(self, inputs: Inputs) -> Tensor:
+        return self.adjustment.log_proba(self._through(inputs, self.network, 0))
+
+    @torch.no_grad()
+    def _through(self, inputs: Inputs, function: Any, rows_at: int) -> Tensor:
+        """The network's scores of all rows, block by block; `rows_at` is the dimension of rows in what it gives."""
+        rows = len(inputs if isinstance(inputs, Tensor) else next(iter(inputs.values())))
+        device = next((value.device for value in self.network.parameters()), torch.device("cpu"))
+        self.network.eval()
+        parts = []
+        for start in range(0, max(rows, 1), BLOCK):
+            size = min(BLOCK, rows - start)
+            block = _each(inputs, lambda values, start=start, size=size: _padded(values[start : start + size]).to(device))
+            with torch.random.fork_rng(devices=[]):  # stacked networks may draw
+                parts.append(function(block).narrow(rows_at, 0, size).double().cpu())
+        return torch.cat(parts, rows_at)
+
+    def _shares(self, prior: Any) -> np.ndarray:
+        """Class shares `[C]` in the order of the classes, summing to 1."""
+        names = self.classes.tolist()
+        if isinstance(prior, Mapping):
+            if set(prior) != set(names):
+                raise ArgumentError("prior", f"a share for each of the classes {names}", f"keys {list(prior)}")
+            prior = [prior[name] for name in names]
+        shares: np.ndarray = np.asarray(prior, dtype=np.float64)
+        if shares.shape != (len(names),) or not np.isfinite(shares).all() or (shares < 0).any() or shares.sum() <= 0:
+            raise ArgumentError("prior", f"shares of the {len(names)} classes, 0 or more and not all 0", prior)
+        if abs(shares.sum() - 1) > 1e-3:
+            raise ArgumentError("prior", "shares that sum to 1", f"{prior}, which sums to {shares.sum():g}")
+        scaled: np.ndarray = shares / shares.sum()
+        return scaled
+
+
+def _each(inputs: Tensor | Mapping[str, Tensor], function: Any) -> Any:
+    if isinstance(inputs, Mapping):
+        return {name: function(values) for name, values in inputs.items()}
+    return function(inputs)
+
+
+def _padded(values: Tensor) -> Tensor:
+    """Rows up to `BLOCK` with zeros below."""
+    short = BLOCK - len(values)
+    return values if short == 0 else torch.cat([values, values.new_zeros(short, *values.shape[1:])])
+
+
+def _under(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    return {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}
+
+
+def _labels_to_json(classes: np.ndarray) -> list[Any]:
+    values: list[Any] = classes.tolist()
+    if not all(isinstance(value, str | int | float | bool) for value in values):
+        raise DataError(f"labels of type {type(values[0]).__name__} cannot be written as JSON: use text or numbers")
+    return values
