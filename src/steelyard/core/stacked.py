@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.func import functional_call, vmap
 
 from steelyard.core.errors import ArgumentError
-from steelyard.core.stacked_layers import for_many
+from steelyard.core.stacked_layers import for_many, goes_without_map, is_fast
 
 EVERY = slice(None)
 
@@ -58,6 +58,7 @@ class Members(nn.Module):
         self._bare: tuple[nn.Module, ...] = tuple(_emptied(model) for model in (models[:1] if alike else models))
         self._mapping: tuple[nn.Module, ...] = (for_many(copy.deepcopy(self._bare[0])),) if alike else ()
         self._numbers = [_Number(name, self, layers) for layers in self._mapping for name in each[0]]
+        self._direct = all(goes_without_map(layers) for layers in self._mapping)
         self._alike: dict[str, tuple[int, int, bool]] = {}
         self.train(first.training)
 
@@ -155,7 +156,13 @@ class Members(nn.Module):
                     number.put(value)
             return logits
 
-        logits: Tensor = vmap(score, in_dims=tuple(places), randomness="different")(*values)
+        direct = self._direct and all(
+            (place is None) == number.buffer for number, place in zip(self._numbers, places, strict=True)
+        )
+        if direct and all(is_fast(value) for value in _floating(inputs)):
+            logits = score(*values)
+        else:
+            logits = vmap(score, in_dims=tuple(places), randomness="different")(*values)
         for value, version in shared:
             if value._version != version:  # a counter, say: the same for all
                 with torch.no_grad():
@@ -283,6 +290,13 @@ def _check_same(models: Sequence[nn.Module]) -> None:
         if own != shapes[0]:
             expected = "models of one architecture, with parameters and buffers of the same names and shapes"
             raise ArgumentError("models", expected, f"that model {number} differs from model 0")
+
+
+def _floating(inputs: Any) -> list[Tensor]:
+    """The tensors of inputs that are not whole numbers."""
+    if isinstance(inputs, Tensor):
+        return [inputs] if inputs.is_floating_point() else []
+    return [value for own in inputs.values() for value in _floating(own)]
 
 
 def _settings(model: nn.Module) -> list[tuple[Any, ...]]:

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import islice
 from typing import Any, TypeAlias, cast
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+
+from steelyard.core.stacked_products import Affine, Block, Hidden
 
 Places: TypeAlias = tuple[Any, ...]
 
@@ -21,9 +25,36 @@ POINTWISE = (nn.ReLU, nn.SiLU, nn.GELU, nn.Tanh, nn.Identity)
 def for_many(model: nn.Module) -> nn.Module:
     """Exchange rows of simple layers for such that know what to do below `torch.vmap`, in place. Nothing else changes."""
     for layer in model.modules():
-        if type(layer) is nn.Sequential and all(_is_simple(part) for part in layer):
+        if type(layer) is nn.Sequential and len(layer) > 0 and all(_is_simple(part) for part in layer):
             layer.__class__ = _Row
+    within = {id(part) for row in model.modules() if isinstance(row, _Row) for part in row}
+    for layer in model.modules():
+        if type(layer) is nn.Linear and id(layer) not in within and _is_simple(layer):
+            layer.__class__ = _Alone
     return model
+
+
+def goes_without_map(model: nn.Module) -> bool:
+    """Can layers `for_many` be given the members' numbers stacked, without `torch.vmap`, which costs time of its own?
+
+    So it is where the model says that nothing but such layers touches what comes after its first one (`members_in_rows`), and
+    all parameters are theirs.
+    """
+    if not getattr(model, "members_in_rows", False):
+        return False
+    held = {
+        id(value)
+        for row in model.modules()
+        if isinstance(row, _Row | _Alone)
+        for layer in row.modules()
+        for value in layer._parameters.values()
+    }
+    return all(id(value) in held for value in model.parameters())
+
+
+def is_fast(values: Tensor) -> bool:
+    """Are these what the layers here compute with: float32 on the CPU, and no autocast?"""
+    return values.device.type == "cpu" and values.dtype == torch.float32 and not torch.is_autocast_enabled("cpu")
 
 
 def _is_simple(layer: nn.Module) -> bool:
@@ -38,24 +69,39 @@ class _Row(nn.Sequential):
     """Simple layers one after another: one call below `vmap` instead of one a layer, since each costs time of its own."""
 
     def forward(self, input: Tensor) -> Tensor:
-        found: Tensor
-        if input.device.type != "cpu" or input.dtype != torch.float32 or torch.is_autocast_enabled("cpu") or len(self) == 0:
-            found = input
+        if not is_fast(input):
+            found: Tensor = input
             for layer in self:
                 found = layer(found)
             return found
-        numbers = [value for layer in self for value in layer._parameters.values() if value is not None]
-        found = _RowOfMany.apply(self, input, torch.rand(1), *numbers)  # type: ignore[no-untyped-call]
-        return found
+        return _forward([*self], input)
+
+
+class _Alone(nn.Linear):
+    """A linear layer that stands in no row."""
+
+    def forward(self, input: Tensor) -> Tensor:
+        return _forward([self], input) if is_fast(input) else super().forward(input)
+
+
+def _forward(layers: list[nn.Module], inputs: Tensor) -> Tensor:
+    """Below `torch.vmap` or, with the members' numbers stacked, without it."""
+    numbers = [value for layer in layers for value in layer._parameters.values() if value is not None]
+    linear = next((layer for layer in layers if isinstance(layer, nn.Linear)), None)
+    if linear is not None and linear.weight.ndim == 3:
+        many = len(linear.weight)
+        return _run(layers, inputs if inputs.ndim == 3 else inputs.expand(many, *inputs.shape), iter(numbers))
+    found: Tensor = _RowOfMany.apply(layers, inputs, torch.rand(1), *numbers)  # type: ignore[no-untyped-call]
+    return found
 
 
 class _RowOfMany(torch.autograd.Function):
-    """The layers of a `_Row`; `key` differs between members, so that the rule below is used whatever the input is."""
+    """Layers in a row; `key` differs between members, so that the rule below is used whatever the input is."""
 
     generate_vmap_rule = False
 
     @staticmethod
-    def forward(row: _Row, inputs: Tensor, key: Tensor, *numbers: Tensor) -> Tensor:
+    def forward(row: list[nn.Module], inputs: Tensor, key: Tensor, *numbers: Tensor) -> Tensor:
         raise NotImplementedError("these layers work below torch.vmap only")
 
     @staticmethod
@@ -63,35 +109,54 @@ class _RowOfMany(torch.autograd.Function):
         """Nothing is kept: the rule's own operations are."""
 
     @staticmethod
-    def vmap(info: Any, places: Places, row: _Row, inputs: Tensor, key: Tensor, *numbers: Tensor) -> tuple[Tensor, int]:
+    def vmap(
+        info: Any, places: Places, row: list[nn.Module], inputs: Tensor, key: Tensor, *numbers: Tensor
+    ) -> tuple[Tensor, int]:
         size = info.batch_size
         found = _first(inputs, places[1], size)
         stacked = iter(_first(value, place, size) for value, place in zip(numbers, places[3:], strict=True))
         shape = found.shape
-        found = found.reshape(size, -1, shape[-1])
-        layers = list(row)
-        while layers:
-            layer, *layers = layers
-            norm = layer if isinstance(layer, nn.LayerNorm) and layer.elementwise_affine and row.training else None
-            if norm is not None and [type(part) for part in layers[:2]] == [nn.ReLU, nn.Dropout]:
-                share = float(cast(nn.Dropout, layers[1]).p)
-                if share < 1:
-                    weight, bias = (next(stacked).unsqueeze(1) for _ in range(2))
-                    found = _Hidden.apply(found.contiguous(), weight, bias, norm.eps, share)  # type: ignore[no-untyped-call]
-                    layers = layers[2:]
-                    continue
-            found = _once(layer, found, stacked)
+        found = _run(row, found.reshape(size, -1, shape[-1]), stacked)
         return found.reshape(*shape[:-1], found.shape[-1]), 0
+
+
+def _run(layers: list[nn.Module], found: Tensor, stacked: Iterator[Tensor]) -> Tensor:
+    """The layers of all members, one after another: `[k, N, d]` to `[k, N, e]`."""
+    while layers:
+        blocks: list[Block] = []
+        while (share := _share_of_block(layers)) is not None:
+            linear, norm, *_ = layers
+            wide = torch.Size([*found.shape[:2], cast(nn.Linear, linear).out_features])
+            mask, factor = (whole(wide), LEVELS / (LEVELS - _dropped(share))) if share > 0 else (None, 1.0)
+            blocks.append(Block(cast(nn.LayerNorm, norm).eps, mask, _level(share), factor))
+            layers = layers[4:]
+        if blocks:
+            numbers = tuple(islice(stacked, 4 * len(blocks)))
+            found = Hidden.apply(found, blocks, *numbers)  # type: ignore[no-untyped-call]
+        else:
+            found = _once(layers[0], found, stacked)
+            layers = layers[1:]
+    return found
+
+
+def _share_of_block(layers: list[nn.Module]) -> float | None:
+    """The share dropped, if what comes next is Linear, LayerNorm, ReLU and dropout; None otherwise."""
+    if [type(layer) for layer in layers[:4]] != [nn.Linear, nn.LayerNorm, nn.ReLU, nn.Dropout]:
+        return None
+    linear, norm, _, dropout = layers[:4]
+    if linear._parameters["bias"] is None or norm._parameters["weight"] is None:
+        return None
+    share = float(cast(nn.Dropout, dropout).p) if dropout.training else 0.0
+    return share if share < 1 else None
 
 
 def _once(layer: nn.Module, inputs: Tensor, numbers: Iterator[Tensor]) -> Tensor:
     """One layer for all members: `[k, N, d]` to `[k, N, e]`; takes its parameters `[k, ...]` off `numbers`."""
     found: Tensor
     if isinstance(layer, nn.Linear):
-        weight = next(numbers).transpose(1, 2)
-        if "bias" in layer._parameters and layer._parameters["bias"] is not None:
-            return torch.baddbmm(next(numbers).unsqueeze(1), inputs, weight)
-        return torch.bmm(inputs, weight)
+        weight, bias = next(numbers), None if layer._parameters["bias"] is None else next(numbers)
+        found = Affine.apply(inputs, weight, bias)  # type: ignore[no-untyped-call]
+        return found
     if isinstance(layer, nn.LayerNorm):
         found = F.layer_norm(inputs, tuple(layer.normalized_shape), eps=layer.eps)
         if layer.elementwise_affine:
@@ -106,45 +171,33 @@ def _once(layer: nn.Module, inputs: Tensor, numbers: Iterator[Tensor]) -> Tensor
     return found
 
 
-class _Hidden(torch.autograd.Function):
-    """`dropout(relu(weight * normal(x) + bias))` of `[k, N, d]` in few passes over memory, forward and back."""
-
-    @staticmethod
-    def forward(ctx: Any, inputs: Tensor, weight: Tensor, bias: Tensor, eps: float, share: float) -> Tensor:
-        normal, mean, scale = torch.native_layer_norm(inputs, weight.shape[-1:], None, None, eps)
-        found = torch.addcmul(bias, normal, weight).relu_()
-        if share > 0:
-            found.mul_(kept(found.shape, share))
-        ctx.save_for_backward(inputs, normal, mean, scale, weight, found)
-        ctx.factor = LEVELS / (LEVELS - _dropped(share))
-        return found
-
-    @staticmethod
-    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, Tensor, Tensor, None, None]:
-        inputs, normal, mean, scale, weight, found = ctx.saved_tensors
-        grad = torch.ops.aten.threshold_backward(grads[0], found, 0)  # what ReLU or dropout made 0 has no gradient
-        for_bias = grad.sum(1, keepdim=True) * ctx.factor
-        for_weight = (grad * normal).sum(1, keepdim=True) * ctx.factor
-        grad.mul_(weight * ctx.factor)
-        for_inputs = torch.ops.aten.native_layer_norm_backward(
-            grad, inputs, weight.shape[-1:], mean, scale, None, None, [True, False, False]
-        )[0]
-        return for_inputs, for_weight, for_bias, None, None
-
-
 def kept(shape: torch.Size, share: float) -> Tensor:
     """0 with probability `share`, else `1 / (1 - share)`, float32 on the CPU; `share` to a multiple of 2^-16, below 1.
 
-    Drawn 64 bits at a time from torch's global generator: several times faster than one call a number.
+    Drawn 64 bits at a time, seeded by torch's global generator: several times faster than one call a number.
 
     Example:
         >>> kept(torch.Size([4]), 0.0)
         tensor([1., 1., 1., 1.])
     """
-    dropped = _dropped(share)
-    words = torch.empty(-(-shape.numel() // 4), dtype=torch.int64).random_(-(2**63), None)
-    numbers = words.view(torch.int16)[: shape.numel()].float()  # -2^15 to 2^15 - 1, evenly
-    return numbers.sub_(dropped - LEVELS // 2 - 1).clamp_(0, 1).mul_(LEVELS / (LEVELS - dropped)).view(shape)
+    return whole(shape).float().sub_(_level(share)).clamp_(0, 1).mul_(LEVELS / (LEVELS - _dropped(share)))
+
+
+def whole(shape: torch.Size) -> Tensor:
+    """Whole numbers from -2^15 to 2^15 - 1, evenly, int16 on the CPU.
+
+    By a generator that is faster than torch's, and seeded by torch's global one.
+    """
+    seed = int(torch.empty((), dtype=torch.int64).random_())
+    words = np.random.Generator(np.random.SFC64(seed)).integers(
+        -(2**63), 2**63 - 1, size=-(-shape.numel() // 4), dtype=np.int64, endpoint=True
+    )
+    return torch.from_numpy(words).view(torch.int16)[: shape.numel()].view(shape)
+
+
+def _level(share: float) -> float:
+    """The largest of the numbers of `whole` that stands for dropping."""
+    return float(_dropped(share) - LEVELS // 2 - 1)
 
 
 def _dropped(share: float) -> int:

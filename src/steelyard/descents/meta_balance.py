@@ -15,6 +15,7 @@ from steelyard.core.objective import Evaluation
 from steelyard.core.oracle import Oracle
 from steelyard.core.pool import RowPool
 from steelyard.core.rows import Batch
+from steelyard.descents._ascent import add_gradients
 from steelyard.numeric.twice import twice_differentiable
 
 Named = dict[str, Tensor]
@@ -109,9 +110,8 @@ class MetaBalance(nn.Module):
         if not self.first_order:
             _pull_back(params, rates, taken)
         for name, value in params.items():
-            before = earlier[name]
-            if before is not None:
-                value.grad = before if value.grad is None else before + value.grad
+            found, value.grad = value.grad, earlier[name]
+            add_gradients([value], [found])
         return evaluation
 
     def _rates(self, oracle: Oracle, params: Mapping[str, Tensor]) -> dict[str, float]:
@@ -176,8 +176,7 @@ def _pull_back(params: Mapping[str, Tensor], rates: Mapping[str, float], taken: 
             )
         for name, change in zip(names, product, strict=True):
             if change is not None:
-                own = params[name].grad
-                params[name].grad = -change if own is None else own - change
+                add_gradients([params[name]], [-change])
 
 
 def _gradient(value: Tensor) -> Tensor:

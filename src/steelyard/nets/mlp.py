@@ -78,6 +78,7 @@ class MLP(nn.Module):
                 weight[0] = 0.0
 
     known: Tensor
+    members_in_rows = True  # behind the columns there are body and head alone: see `core.stacked_layers`
 
     def features(self, inputs: Table) -> Tensor:
         """What the classifier sees: `[N, hidden[-1]]`."""

@@ -53,6 +53,7 @@ class TableNet(nn.Module):
     """
 
     known: Tensor
+    members_in_rows = True  # behind the columns there are body and head alone: see `core.stacked_layers`
 
     def __init__(
         self,

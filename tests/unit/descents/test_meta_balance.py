@@ -198,6 +198,19 @@ def test_gradients_that_are_there_are_added_to():
     torch.testing.assert_close(gradient(twice), 2 * gradient(once))
 
 
+@pytest.mark.parametrize("first_order", [True, False])
+def test_gradients_are_laid_out_as_their_parameters_for_fused_optimisers(first_order):
+    oracle, batch, pool = setting(dtype=torch.float32)
+    model = oracle.model
+    model[0].to(memory_format=torch.channels_last)
+    assert not model[0].weight.is_contiguous()
+    MetaBalance(0.1, inner=pool, first_order=first_order)(oracle, batch)
+    assert [value.grad.stride() for value in model.parameters()] == [value.stride() for value in model.parameters()]
+    before, found = model[0].weight.detach().clone(), model[0].weight.grad.clone()
+    torch.optim.SGD(model.parameters(), lr=0.5, fused=True).step()
+    torch.testing.assert_close(model[0].weight.detach(), before - 0.5 * found)
+
+
 def test_frozen_parameters_stay_out():
     oracle, batch, pool = setting()
     oracle.model[0].weight.requires_grad_(False)
