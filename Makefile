@@ -104,9 +104,11 @@ $(VENV)/.base: $(VENV)/.created pyproject.toml constraints.txt
 	@$(PIP) -e .
 	@touch $@
 
+# curvlinops without its dependencies: one that it does not use asks for torchvision, whose build has to match that of torch.
 $(VENV)/.dev: $(VENV)/.created pyproject.toml constraints.txt
 	@echo "Installing steelyard and what its tests need; once"
 	@$(PIP) -e ".[dev]"
+	@$(PIP) --no-deps "curvlinops-for-pytorch>=3.0,<4"
 	@touch $@ $(VENV)/.base
 
 $(VENV)/.docs: $(VENV)/.created pyproject.toml constraints.txt

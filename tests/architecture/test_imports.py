@@ -21,6 +21,8 @@ HEAVY = frozenset(
         "plotly",
         "kornia",
         "lightning",
+        "cleanlab",
+        "curvlinops",
         "ray",
         "optuna",
         "scipy",
@@ -45,7 +47,7 @@ LIGHT = frozenset(("torch", "numpy", "rich", "click", "safetensors", "sklearn"))
 ONLY_WHERE = {"rich": ("console", "listing", "report"), "click": ("cli",), "sklearn": ("estimator/classifier",)}
 """Rooms, or modules, that may import these at the top of a module."""
 
-DISTRIBUTIONS = {"sklearn": "scikit-learn", "PIL": "pillow", "markupsafe": "jinja2"}
+DISTRIBUTIONS = {"sklearn": "scikit-learn", "curvlinops": "curvlinops-for-pytorch", "PIL": "pillow", "markupsafe": "jinja2"}
 """Where what is declared has another name than what is imported."""
 
 

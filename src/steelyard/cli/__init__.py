@@ -1,4 +1,4 @@
-"""The command line: compare, tune, methods, datasets, report."""
+"""The command line: diagnose, compare, tune, fit, predict, methods, datasets, report."""
 
 from __future__ import annotations
 
@@ -12,6 +12,9 @@ from typing import Any, NoReturn
 import click
 
 from steelyard.cli.comparing import compare
+from steelyard.cli.diagnosing import diagnose
+from steelyard.cli.fitting import fit
+from steelyard.cli.predicting import predict
 from steelyard.cli.show import show
 from steelyard.cli.tuning import tune
 from steelyard.core.errors import SteelyardError, UnknownName
@@ -23,8 +26,11 @@ def cli() -> None:
     """Learn from class-imbalanced data: which treatment works on your data, by how much, and at what cost."""
 
 
+cli.add_command(diagnose)
 cli.add_command(compare)
 cli.add_command(tune)
+cli.add_command(fit)
+cli.add_command(predict)
 
 
 @cli.command(short_help="List the methods.")
