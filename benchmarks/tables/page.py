@@ -154,6 +154,11 @@ def _setting(results: Results, command: str) -> str:
         "- Brier is of `predict_proba` as it is, summed over both classes (0 to 2). Fit seconds are processor seconds of one "
         "core, tuning not included.",
     ]
+    if results.reference == OURS and results.splits == 1:
+        lines.append(
+            "- SteelyardClassifier's usual recipe and its list of methods were settled with this split of most of these sets "
+            "in view. That flatters it: other splits and other sets are the fair test (`--splits`)."
+        )
     if chose:
         lines.append(f'- What `method="auto"` took, by splits: {chose}.')
     if versions:
