@@ -20,9 +20,6 @@ from steelyard.core.world import launch
 if TYPE_CHECKING:
     from steelyard.metrics import Scores
 
-USUAL_REGIMES = {"tables": "tables", "images": "short", "arrays": "short"}
-"""What regime="auto" means for each kind of data."""
-
 
 def fit(
     data: Any,
@@ -85,8 +82,7 @@ def fit(
         task = data
     else:
         task = load(data, target=target, model=model, **problem)
-    usual = USUAL_REGIMES[task.describe()["kind"]] if regime == "auto" else regime
-    chosen = resolve_regime(usual)
+    chosen = resolve_regime(task.usual_regime if regime == "auto" else regime)
     check_loggers(loggers)
     if loggers and out is None:
         raise ArgumentError("out", "a folder for the loggers to write to", "none")

@@ -43,6 +43,8 @@ def _waiting_in_vain(plan: Comparison) -> list[str]:
     """A sentence for each method of which a part is deferred beyond the end of training."""
     notes = []
     for name in plan.methods:
+        if describe_method(name).of:
+            continue  # a dry run would need such data
         for stage in dry_run(resolve_method(name)).stages:
             epochs = plan.regime.epochs if stage.epochs is None else stage.epochs
             if not _all_begun(stage, Clock(epoch=epochs - 1, epochs=epochs)):

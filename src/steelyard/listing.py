@@ -11,7 +11,8 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from steelyard.settings import describe_methods, resolve_method
+from steelyard.settings import MethodInfo, data_kinds, describe_methods, known_names, parameters_of, resolve_method
+from steelyard.settings.text import format_value
 
 WIDE = 200
 """Columns from which a method fits on a line."""
@@ -26,7 +27,7 @@ def methods_list(width: int) -> RenderableType:
 
 def _methods_in_blocks() -> Iterator[RenderableType]:
     for info in describe_methods():
-        name = Text.assemble((info.name, "bold"), ("  control" if info.control else "", "dim"))
+        name = Text.assemble((info.name, "bold"), (f"  {_standing(info)}", "dim"))
         words = ", ".join(f"{slot}: {word}" for slot, word in info.words.items()) or "no word changed"
         yield name
         yield Padding(Text.assemble(info.summary, "\n", words, "\n", (info.source, "dim")), (0, 0, 1, 4))
@@ -39,11 +40,36 @@ def _methods_table() -> Table:
         table.add_column(column, overflow="fold")
     for info in describe_methods():
         words = ", ".join(f"{slot}: {word}" for slot, word in info.words.items()) or "none"
-        control = "[dim]control[/dim]" if info.control else ""
-        table.add_row(escape(info.name), control, escape(info.summary), escape(words), escape(info.source))
+        table.add_row(
+            escape(info.name), f"[dim]{_standing(info)}[/dim]", escape(info.summary), escape(words), escape(info.source)
+        )
     table.caption = CAPTION
     table.caption_justify = "left"
     return table
+
+
+def _standing(info: MethodInfo) -> str:
+    """What a reader should know first: a control, or of use for one kind of data only."""
+    return f"for {info.of}" if info.of else "control" if info.control else ""
+
+
+def tasks_list() -> RenderableType:
+    """Every kind of data with a protocol of its own: name, what it is, and its settings with their defaults."""
+    from steelyard.problems import kind_function, kinds
+
+    blocks: list[RenderableType] = []
+    for name in kinds():
+        function = kind_function(name)
+        known = parameters_of(function).values()
+        settings = ", ".join(f"{p.name}={format_value(p.default)}" for p in known if not p.positional)
+        summary = (inspect.getdoc(function) or "").partition("\n")[0]
+        methods = ", ".join(known_names("method", name)) if name in data_kinds() else ""
+        lines = Text.assemble(
+            summary, "\n", f"settings: {settings or 'none'}", f"\nmethods of its own: {methods}" if methods else ""
+        )
+        blocks += [Text(name, style="bold"), Padding(lines, (0, 0, 1, 4))]
+    blocks.append(Text("Use: steelyard compare DATA --task 'NAME(setting=value, ...)'.", style="italic"))
+    return Group(*blocks)
 
 
 def method_pages(names: tuple[str, ...]) -> Iterator[RenderableType]:

@@ -40,7 +40,7 @@ def leaderboard(
 
     Args:
         records: finished runs of one problem and one regime, at most one for each method and seed.
-        metric: what to rank by, a name of `steelyard.metrics.METRICS`.
+        metric: what to rank by, a name of `steelyard.metrics.METRICS` or of what a task measures besides (more is better).
         select: "last" or "best_valid": the epoch whose numbers are ranked and tested; both are in every row.
         methods: `{"name", "summary", "control"}` of each method that was planned, in order; by default those of the records.
         seeds: those that were planned; by default all that occur. Missing runs are named in the notes.
@@ -77,11 +77,13 @@ def leaderboard(
         >>> round(versus["difference"], 3), round(versus["p_holm"], 3), versus["test"]
         (0.1, 0.003, 'paired t')
     """
-    if metric not in METRICS:
-        raise UnknownName("metric", metric, METRICS)
+    records = list(records)
+    own = {str(name) for record in records for name in record["metrics"]} if metric not in METRICS else set()
+    if metric not in METRICS and metric not in own:
+        raise UnknownName("metric", metric, [*METRICS, *sorted(own - set(METRICS))])
     if select not in FIELD:
         raise ArgumentError("select", "'last' or 'best_valid'", repr(select))
-    table = _Table.of(list(records), FIELD[select], level, reference, [str(m["name"]) for m in methods])
+    table = _Table.of(records, FIELD[select], level, reference, [str(m["name"]) for m in methods])
     about = {str(m["name"]): m for m in methods}
     counts = list(test_counts) if test_counts is not None else _support(table)
     versus = table.all_versus_reference()

@@ -146,14 +146,15 @@ def _judge(task: Any, fitted: Any, order: Order) -> dict[str, Any]:
     import numpy as np
     from safetensors.torch import save
 
-    from steelyard.core.measure import predict_proba
+    from steelyard.core.measure import further_metrics, predict_proba
     from steelyard.metrics import intervals
 
     groups = group_classes(task.counts, order.groups)
     proba, target = predict_proba(task, fitted.use("last"), "test", order.device)
     scores = _scores(proba, target, task, groups)
+    further = further_metrics(task, fitted.use("last"), "test", order.device)
     parts: dict[str, Any] = {
-        "metrics": scores.values,
+        "metrics": scores.values | further,
         "intervals": {name: list(pair) for name, pair in intervals(proba, target, metrics=INTERVALS, groups=groups).items()},
         "per_class": scores.per_class,
         "confusion": np.asarray(scores.confusion).tolist(),
@@ -168,7 +169,8 @@ def _judge(task: Any, fitted: Any, order: Order) -> dict[str, Any]:
     write_atomically(order.folder / "model.safetensors", save(_unshared(weights)))
     if fitted.selected_epoch is not None:
         proba, target = predict_proba(task, fitted.use("best_valid"), "test", order.device)
-        parts["selected_metrics"] = _scores(proba, target, task, groups).values
+        further = further_metrics(task, fitted.use("best_valid"), "test", order.device)
+        parts["selected_metrics"] = _scores(proba, target, task, groups).values | further
     return parts
 
 

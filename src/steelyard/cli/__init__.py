@@ -1,4 +1,4 @@
-"""The command line: diagnose, compare, tune, fit, predict, methods, datasets, report."""
+"""The command line: diagnose, compare, tune, fit, predict, methods, datasets, tasks, report."""
 
 from __future__ import annotations
 
@@ -59,6 +59,16 @@ def datasets() -> None:
     from steelyard.listing import datasets_table
 
     Console(highlight=False).print(datasets_table())
+
+
+@cli.command(short_help="List the kinds of data with a protocol of their own.")
+def tasks() -> None:
+    """List the kinds of data with a protocol of their own, for --task, with their settings and methods."""
+    from rich.console import Console
+
+    from steelyard.listing import tasks_list
+
+    Console(highlight=False).print(tasks_list())
 
 
 @cli.command(short_help="Write the report of a comparison again.")

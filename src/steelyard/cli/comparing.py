@@ -10,7 +10,7 @@ import click
 
 from steelyard.cli.options import DATA, REGIME, announce, command_line, now, prepare, problem_of, seeds_of, with_options
 from steelyard.cli.show import show
-from steelyard.core.errors import SteelyardError
+from steelyard.core.errors import SteelyardError, UnknownName
 from steelyard.methods import CONTROLS
 
 if TYPE_CHECKING:
@@ -39,7 +39,12 @@ METRICS = ("balanced_accuracy", "accuracy", "macro_f1", "g_mean", "mcc", "worst_
 @click.option("--seeds", default="3", show_default=True, metavar="N|LIST", help="How many, or which: 3 is 0,1,2; 7, is 7.")
 @with_options(REGIME, DATA)
 @click.option("--groups", default="auto", show_default=True, help="Many/Medium/Few: thresholds, terciles, index:a,b or auto.")
-@click.option("--metric", type=click.Choice(METRICS), default="balanced_accuracy", show_default=True, help="To rank by.")
+@click.option(
+    "--metric",
+    metavar="NAME",
+    help=f"To rank by: {', '.join(METRICS)}, or one that the task has of its own.  [default: the task's own, or "
+    "balanced_accuracy]",
+)
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:1, ...")
 @click.option("--jobs", type=click.IntRange(min=0), default=0, help="Runs at a time; 0 for one a core.  [default: 0]")
 @click.option(
@@ -67,21 +72,34 @@ def compare(data: str, **options: Any) -> None:
 
     console = Console(highlight=False)
     out = options["out"] or Path("runs") / Path(data).stem
-    methods, problem = _methods(options), problem_of(options)
+    _methods(options["methods"], options)  # what may be wrong with them is said before data are read
+    problem = problem_of(options)
     check_loggers(options["loggers"])
     check_folder(out)
     task, regime_name, regime = prepare(data, problem, options)
+    options["metric"] = _metric(options["metric"], task)
+    usual = ",".join(task.usual_methods) or None
+    methods = _methods(usual if options["methods"] is None else options["methods"], options)
     plan = _plan(data, methods, problem, options, regime_name, regime)
     announce(console, task)
     _announce(console, plan, out)
     _compare(console, task, plan, out, options)
 
 
-def _methods(options: dict[str, Any]) -> tuple[str, ...]:
+def _metric(name: str | None, task: Task) -> str:
+    """What to rank by, as asked for or as is usual for such data."""
+    if name is None:
+        return task.usual_metric
+    if name not in (*METRICS, *task.own_metrics):
+        raise UnknownName("metric", name, (*METRICS, *task.own_metrics))
+    return name
+
+
+def _methods(typed: str | None, options: dict[str, Any]) -> tuple[str, ...]:
     """The methods as typed, in canonical spelling, with the missing controls where they are asked for."""
     from steelyard.settings import resolve_method, split_list
 
-    asked = DEFAULT_METHODS if options["methods"] is None else split_list(options["methods"])
+    asked = DEFAULT_METHODS if typed is None else split_list(typed)
     if options["controls"]:
         asked = (*CONTROLS, *asked)
     names = [resolve_method(text).name for text in asked]

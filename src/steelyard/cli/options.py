@@ -29,10 +29,11 @@ DATA: tuple[Option, ...] = (
     click.option("--target", metavar="COL", help="Column with the class labels, for CSV and Parquet files."),
     click.option(
         "--task",
-        type=click.Choice(["auto", "images", "tables", "arrays"]),
+        metavar="KIND",
         default="auto",
         show_default=True,
-        help="What the data are; auto looks at them.",
+        help="What the data are: images, tables, arrays, or a kind with a protocol of its own and its settings, as in "
+        "'graphs(protocol=igl-lt-20)' (see `steelyard tasks`); auto looks at them.",
     ),
     click.option("--factor", type=float, help="Make the training rows long-tailed: largest over smallest class, 1 or more."),
     click.option("--profile", type=click.Choice(PROFILES), default="exp", show_default=True, help="Shape of the tail."),
@@ -123,7 +124,6 @@ def changes_of(options: dict[str, Any]) -> dict[str, Any]:
 def prepare(data: str, problem: ProblemSettings, options: dict[str, Any]) -> tuple[Task, str, Regime]:
     """The task, and the regime by name and value; what may be wrong with the words is found out before data are read."""
     from steelyard.core.world import local_device
-    from steelyard.face import USUAL_REGIMES
     from steelyard.problems import load
     from steelyard.settings import resolve_regime
 
@@ -133,7 +133,7 @@ def prepare(data: str, problem: ProblemSettings, options: dict[str, Any]) -> tup
     if options.get("ray") is None:
         local_device(options["device"])
     task = load(data, problem)
-    name = USUAL_REGIMES[task.describe()["kind"]] if name == "auto" else name
+    name = task.usual_regime if name == "auto" else name
     return task, name, resolve_regime(name, **changes)
 
 

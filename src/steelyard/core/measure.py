@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -10,13 +9,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from steelyard.core.rows import Batch, Clock
+from steelyard.core.rows import Clock
 from steelyard.core.task import Source, Task
 from steelyard.core.world import local_device
 
 LOGGED_CLASSES = 1000
-EVALUATION_ROWS = 1024
-"""Rows a batch when measuring: fixed, since a different batch may round differently."""
 
 
 @dataclass(frozen=True)
@@ -95,12 +92,10 @@ def predict_logits(task: Task, model: nn.Module, source: Source) -> tuple[Tensor
     was_training = [(module, module.training) for module in model.modules()]
     model.eval()
     try:
-        parts = [task.forward(model, batch).logits.float().cpu() for batch in _in_order(task, source)]
+        return task.predict(model, source)
     finally:
         for module, flag in was_training:
             module.training = flag
-    logits = torch.cat(parts) if parts else torch.empty(0, task.num_classes)
-    return logits, source.target
 
 
 def predict_proba(task: Task, model: nn.Module, split: str, device: str | torch.device = "auto") -> tuple[Any, Any]:
@@ -120,10 +115,10 @@ def predict_proba(task: Task, model: nn.Module, split: str, device: str | torch.
     return torch.softmax(logits.double(), 1).numpy(), target.numpy()
 
 
-def _in_order(task: Task, source: Source) -> Iterator[Batch]:
-    order = torch.split(torch.arange(len(source)), EVALUATION_ROWS)
-    for index, inputs in source.stream(order):
-        yield Batch(task.load(inputs, augment="none", generator=None), torch.zeros_like(index), index)
+def further_metrics(task: Task, model: nn.Module, split: str, device: str | torch.device = "auto") -> dict[str, float]:
+    """The numbers that a task has of its own, by name (see `Task.further_metrics`)."""
+    where = local_device(device)
+    return task.further_metrics(model.to(where), split, where)
 
 
 def recall_of(prediction: Tensor, target: Tensor, classes: int) -> tuple[Tensor, Tensor]:

@@ -12,9 +12,9 @@ import torch
 from torch import Tensor, nn
 
 from steelyard.core.counts import count
-from steelyard.core.errors import ArgumentError, DataError
+from steelyard.core.errors import ArgumentError, CombinationError, DataError
 from steelyard.core.grouping import group_rows
-from steelyard.core.rows import Batch, Rows
+from steelyard.core.rows import EMPTY, Batch, Rows
 from steelyard.core.seeds import derive, generator
 
 
@@ -37,6 +37,10 @@ class Source(Protocol):
         ...
 
 
+EVALUATION_ROWS = 1024
+"""Inputs a batch when measuring: fixed, since a different batch may round differently."""
+
+
 class Task(ABC):
     """Data, model and forward pass of a learning problem.
 
@@ -44,7 +48,20 @@ class Task(ABC):
         name: shown in tables.
         class_names: the label of class 0, 1, ..., C-1 as the user knows it.
         splits: `"train"`, and where they exist `"valid"` (cut from training data) and `"test"`.
+        kind: of the data; methods that work on one kind only ask for it (see `TaskView.require`).
+        usual_regime: the regime that "auto" means for such data.
+        usual_metric: what a comparison of such data ranks by unless told otherwise.
+        usual_methods: what a comparison of such data trains unless told otherwise; empty for the usual ones of any data.
+        own_metrics: names of the numbers that `further_metrics` gives, of each of which more is better.
+        context: what such data have besides rows and what a method may see (the edges of a graph, ...); nothing of test labels.
     """
+
+    kind: str = "arrays"
+    usual_regime: str = "short"
+    usual_metric: str = "balanced_accuracy"
+    usual_methods: tuple[str, ...] = ()
+    own_metrics: tuple[str, ...] = ()
+    context: Mapping[str, Any] = EMPTY
 
     def __init__(self, name: str, class_names: Iterable[str], splits: Mapping[str, Source]) -> None:
         self.name = name
@@ -90,13 +107,42 @@ class Task(ABC):
             logits = logits[batch.owner]
         return Rows(logits, batch.target, index=batch.index, share=batch.share, extra=batch.extra)
 
+    def predict(self, model: nn.Module, source: Source) -> tuple[Tensor, Tensor]:
+        """Score all of a split, in order; called with the model in evaluation mode and without gradients.
+
+        A task whose inputs are several scored units each (the points of a cloud, the labels of an image) gives a row a unit.
+
+        Args:
+            model: on the device that `source` streams to.
+            source: the rows.
+
+        Returns:
+            Logits `[N, C]` float32 and classes `[N]`, on the CPU.
+        """
+        order = torch.split(torch.arange(len(source)), EVALUATION_ROWS)
+        parts = []
+        for index, inputs in source.stream(order):
+            batch = Batch(self.load(inputs, augment="none", generator=None), torch.zeros_like(index), index)
+            parts.append(self.forward(model, batch).logits.float().cpu())
+        return (torch.cat(parts) if parts else torch.empty(0, self.num_classes)), source.target
+
+    def further_metrics(self, model: nn.Module, split: str, device: torch.device) -> dict[str, float]:
+        """Numbers that only such data have, by the names in `own_metrics`; NaN where one is undefined.
+
+        Args:
+            model: on `device`; left in the mode that it was in.
+            split: a name in `splits`.
+            device: where to compute.
+        """
+        return {}
+
     def describe(self) -> dict[str, Any]:
         """What a report says about the data: JSON scalars and lists."""
         counts = {name: count(source.target, self.num_classes).tolist() for name, source in self.splits.items()}
         seen = [n for n in counts["train"] if n > 0]
         return {
             "name": self.name,
-            "kind": "arrays",
+            "kind": self.kind,
             "rows": {name: len(source) for name, source in self.splits.items()},
             "class_names": list(self.class_names),
             "counts": counts,
@@ -146,11 +192,14 @@ class TaskView:
         name: the task's.
         class_names: the task's.
         counts: training rows per class `[C]`.
+        kind: the task's.
+        context: the task's.
         seed: of the run, for whatever a method draws.
     """
 
     def __init__(self, task: Task, seed: int = 0, device: torch.device | str = "cpu") -> None:
         self.name, self.class_names, self.counts, self.seed = task.name, task.class_names, task.counts, seed
+        self.kind, self.context = task.kind, task.context
         self._visible = copy.copy(task)
         self._visible.splits = {name: part for name, part in task.splits.items() if name != "test"}
         self._build, self._seed, self._device = task.model, seed, torch.device(device)
@@ -170,6 +219,15 @@ class TaskView:
     def valid(self) -> Source | None:
         """The validation rows, cut from training data; None where there are none."""
         return self._valid
+
+    def require(self, kind: str, method: str) -> None:
+        """Refuse data of another kind than a method works on.
+
+        Raises:
+            CombinationError: the data are of another kind.
+        """
+        if self.kind != kind:
+            raise CombinationError(f"method '{method}' works on {kind}; '{self.name}' are {self.kind}: leave it out")
 
     def on(self, train: Source) -> Task:
         """The task with other training rows, for `Stage(task=...)`; it has no test split."""

@@ -156,17 +156,24 @@ def launch(function: Callable[..., Any], processes: int, *arguments: Any) -> Any
                 f"this cannot be sent to {processes} processes ({error}): {IMPORTABLE}, or use one process"
             ) from None
         except ProcessExitedException as died:
+            _raise_what_one_wrote(folder)
             hint = f"; its message is above (if it could not find something: {IMPORTABLE})" if died.exit_code == 1 else ""
             raise TrainingError(
                 f"process {died.error_index} of {processes} died with exit code {died.exit_code}{hint}"
             ) from None
         except ProcessRaisedException as raised:
-            failure = Path(folder) / f"failure-{raised.error_index}"
-            if failure.exists():
-                raise pickle.loads(failure.read_bytes()) from None
+            _raise_what_one_wrote(folder)
             last = str(raised).strip().splitlines()[-1]
             raise TrainingError(f"process {raised.error_index} of {processes} failed: {last}") from raised
         return pickle.loads(outcome.read_bytes())
+
+
+def _raise_what_one_wrote(folder: str) -> None:
+    """Raise the error of ours that a process left, if any: the others then fail too, for want of it, and may be heard first."""
+    import pickle
+
+    for failure in sorted(Path(folder).glob("failure-*")):
+        raise pickle.loads(failure.read_bytes()) from None
 
 
 def _enter(rank: int, size: int, folder: str, function: Callable[..., Any], arguments: tuple[Any, ...]) -> None:
@@ -181,7 +188,9 @@ def _enter(rank: int, size: int, folder: str, function: Callable[..., Any], argu
             (Path(folder) / "outcome").write_bytes(pickle.dumps(value))
         dist.barrier()  # whoever is done first would take the connections from under the others
     except SteelyardError as error:
-        (Path(folder) / f"failure-{rank}").write_bytes(pickle.dumps(error))
+        written = Path(folder) / f"writing-{rank}"
+        written.write_bytes(pickle.dumps(error))
+        written.rename(Path(folder) / f"failure-{rank}")  # complete, or not there
         raise
     finally:
         dist.destroy_process_group()

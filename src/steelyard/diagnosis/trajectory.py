@@ -13,12 +13,12 @@ from torch import Tensor, nn
 from steelyard.core.errors import ArgumentError
 from steelyard.core.grouping import group_rows
 from steelyard.core.head import Tap, find_head
-from steelyard.core.measure import EVALUATION_ROWS, Report
+from steelyard.core.measure import Report
 from steelyard.core.oracle import Oracle
 from steelyard.core.roles import Assesses, Prepares
 from steelyard.core.rows import Batch
 from steelyard.core.seeds import generator
-from steelyard.core.task import Task
+from steelyard.core.task import EVALUATION_ROWS, Task
 from steelyard.diagnosis.geometry import Geometry, geometry
 
 

@@ -8,9 +8,8 @@ from torch import Tensor, nn
 
 from steelyard.core.errors import ArgumentError, CombinationError
 from steelyard.core.head import Tap, find_head
-from steelyard.core.measure import EVALUATION_ROWS
 from steelyard.core.rows import Batch
-from steelyard.core.task import TaskView
+from steelyard.core.task import EVALUATION_ROWS, TaskView
 from steelyard.nets import FrozenStatistics
 
 

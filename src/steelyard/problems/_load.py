@@ -28,6 +28,7 @@ from steelyard.data.streamed import ArrayRows, StreamedSource
 from steelyard.data.tabular import drop_columns, giveaways, identifiers
 from steelyard.problems._arrange import Arranged, arrange
 from steelyard.problems._catalogue import names
+from steelyard.problems._kinds import maker
 from steelyard.problems._partition import partition_of, shared_groups, without_column
 from steelyard.problems._settings import ProblemSettings
 from steelyard.settings.text import parse_call
@@ -57,6 +58,9 @@ def load(data: Any, settings: ProblemSettings | None = None, **changes: Any) -> 
         if settings != ProblemSettings():
             raise ArgumentError("settings", "none, as the data are a task, which has its own splits and model", "some")
         return data
+    make = maker(settings.task)
+    if make is not None:
+        return make(data, settings)
     if isinstance(data, Raw):
         return assemble(data, settings)
     if isinstance(data, str):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -12,9 +13,9 @@ from steelyard.core.errors import ArgumentError, UnknownName
 from steelyard.data.noise import KINDS as NOISES
 from steelyard.data.profiles import KINDS as PROFILES
 from steelyard.data.scale import RESIDENCES
+from steelyard.problems._kinds import maker
 from steelyard.problems._partition import parse_split
 
-TASKS = ("auto", "images", "tables", "arrays")
 ORDERS = ("index", "size", "random")
 MISSING = ("error", "median", "indicator")
 MOST_PIXELS = 4096
@@ -31,7 +32,8 @@ class ProblemSettings:
 
     Attributes:
         target: column of classes, for tables.
-        task: "images", "tables" or "arrays" (any numbers, unchanged); "auto" goes by the data.
+        task: "images", "tables" or "arrays" (any numbers, unchanged); "auto" goes by the data. Or a kind of data with a
+            protocol of its own, with its settings: "graphs(protocol=igl-lt-20)" (see `steelyard.problems.kinds`).
         test: a separate file or folder of test rows.
         factor: make training data this imbalanced: largest over smallest class, 1 or more; None leaves them as they are.
         profile: shape between the two: "exp", "step", "linear" or "pareto".
@@ -87,7 +89,6 @@ class ProblemSettings:
         given: Any = self.drop
         object.__setattr__(self, "drop", (given,) if isinstance(given, str) else tuple(given))
         checks = (
-            ("task", self.task in TASKS, " or ".join(map(repr, TASKS))),
             ("factor", self.factor is None or (_finite(self.factor) and self.factor >= 1), "a number of 1 or more"),
             ("class_order", self.class_order in ORDERS, " or ".join(map(repr, ORDERS))),
             ("noise", _finite(self.noise) and 0 <= self.noise < 1, "from 0 to below 1"),
@@ -102,6 +103,7 @@ class ProblemSettings:
         for name, holds, expected in checks:
             if not holds:
                 raise ArgumentError(name, expected, repr(getattr(self, name)))
+        maker(self.task)
         parse_split(self.split)
         if self.profile not in PROFILES:
             raise UnknownName("profile", self.profile, PROFILES)
@@ -124,6 +126,22 @@ class ProblemSettings:
             if name not in known:
                 raise UnknownName("setting of the data", name, known)
         return dataclasses.replace(self, **changes)
+
+    def refuse_others(self, kind: str, used: Iterable[str]) -> None:
+        """Refuse settings that a kind of data has no use for.
+
+        Args:
+            kind: for the message.
+            used: names of the settings that it does use.
+
+        Raises:
+            ArgumentError: another setting is not at its default.
+        """
+        known = {"task", *used}
+        usual = ProblemSettings()
+        for name in (item.name for item in dataclasses.fields(self)):
+            if name not in known and getattr(self, name) != getattr(usual, name):
+                raise ArgumentError(name, f"left out, as {kind} have no use for it", repr(getattr(self, name)))
 
     def to_json(self) -> dict[str, Any]:
         """All settings as JSON values; a model or test data that are objects by their type's name.

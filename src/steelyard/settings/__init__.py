@@ -5,7 +5,7 @@ is asked for by name.
 """
 
 from steelyard.settings.describe import MethodInfo, describe_method, describe_methods
-from steelyard.settings.names import imported, known_names, resolve
+from steelyard.settings.names import data_kinds, imported, kind_of_method, known_names, resolve
 from steelyard.settings.probe import DryRun, dry_run
 from steelyard.settings.recipe import Recipe, combine, resolve_method
 from steelyard.settings.regime import resolve_regime
@@ -20,11 +20,13 @@ __all__ = [
     "choose",
     "combine",
     "convert",
+    "data_kinds",
     "describe_method",
     "describe_methods",
     "dry_run",
     "format_call",
     "imported",
+    "kind_of_method",
     "known_names",
     "parameters_of",
     "parse_call",

@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from steelyard.core.stage import Steps
-from steelyard.settings.names import ROOMS, known_names
+from steelyard.settings.names import ROOMS, data_kinds, kind_of_method, known_names
 from steelyard.settings.probe import dry_run, words_of
 from steelyard.settings.recipe import Recipe, resolve_method
 
@@ -26,6 +26,7 @@ class MethodInfo:
         words: which words it replaces, and by what; empty for plain cross-entropy training.
         settings: names and values; the defaults for a bare name.
         control: is it one of the controls that a comparison should always hold?
+        of: the kind of data that it works on, where that is one only; "" for any.
     """
 
     name: str
@@ -34,6 +35,7 @@ class MethodInfo:
     words: dict[str, str] = field(default_factory=dict)
     settings: dict[str, Any] = field(default_factory=dict)
     control: bool = False
+    of: str = ""
 
     def to_json(self) -> dict[str, Any]:
         """Everything as JSON values."""
@@ -41,13 +43,13 @@ class MethodInfo:
 
 
 def describe_methods() -> list[MethodInfo]:
-    """Every method that comes with steelyard, in alphabetical order.
+    """Every method that comes with steelyard, in alphabetical order, those for one kind of data after the others.
 
     Example:
         >>> [info.words for info in describe_methods() if info.name == "la"]
         [{'loss': 'logit-adjusted'}]
     """
-    return [describe_method(name) for name in known_names("method")]
+    return [describe_method(name) for of in ("", *data_kinds()) for name in known_names("method", of)]
 
 
 def describe_method(method: str | Callable[..., Steps]) -> MethodInfo:
@@ -60,7 +62,8 @@ def describe_method(method: str | Callable[..., Steps]) -> MethodInfo:
     recipe = resolve_method(method)
     summary, source = _documentation(recipe)
     control = recipe.name in importlib.import_module(ROOMS["method"]).CONTROLS
-    return MethodInfo(recipe.name, summary, source, _words(recipe), dict(recipe.settings), control)
+    of = next((kind for part in recipe.parts or (recipe,) if (kind := kind_of_method(part.name))), "")
+    return MethodInfo(recipe.name, summary, source, {} if of else _words(recipe), dict(recipe.settings), control, of)
 
 
 def _words(recipe: Recipe) -> dict[str, str]:

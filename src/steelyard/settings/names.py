@@ -1,4 +1,7 @@
-"""Names to modules: `ldam-drw` is the function `ldam_drw` of the module `steelyard.methods.ldam_drw`. There is no registry."""
+"""Names to modules: `ldam-drw` is the function `ldam_drw` of the module `steelyard.methods.ldam_drw`. There is no registry.
+
+Methods for one kind of data only are in a package of that kind's name: `steelyard.methods.graphs.meta_gcn`.
+"""
 
 from __future__ import annotations
 
@@ -15,20 +18,42 @@ from steelyard.core.errors import ArgumentError, SteelyardError, UnknownName
 ROOMS = {"method": "steelyard.methods", "regime": "steelyard.regimes", "problem": "steelyard.problems"}
 
 
-def known_names(kind: str) -> list[str]:
+def known_names(kind: str, of: str = "") -> list[str]:
     """The names of a kind that come with steelyard: the public modules of its room, with dashes.
+
+    Args:
+        kind: "method", "regime" or "problem".
+        of: a kind of data, for the methods that work on such data only; "" for those that work on any.
 
     Example:
         >>> "ldam-drw" in known_names("method")
         True
     """
-    return [module.replace("_", "-") for module in public_modules(_room(kind))]
+    room = _room(kind)
+    return [module.replace("_", "-") for module in public_modules(f"{room}.{of.replace('-', '_')}" if of else room)]
+
+
+def data_kinds() -> list[str]:
+    """The kinds of data that have methods of their own, with dashes, in alphabetical order."""
+    path = importlib.import_module(ROOMS["method"]).__path__
+    return sorted(found.name.replace("_", "-") for found in pkgutil.iter_modules(path) if found.ispkg)
+
+
+def kind_of_method(name: str) -> str:
+    """The kind of data that a method is for, by its name with or without settings; "" where it works on any.
+
+    Example:
+        >>> kind_of_method("la(tau=1.5)")
+        ''
+    """
+    bare = name.partition("(")[0].strip()
+    return next((of for of in data_kinds() if bare in known_names("method", of)), "")
 
 
 def public_modules(package: str) -> list[str]:
-    """The modules of a package whose names do not start with an underscore, in alphabetical order."""
+    """The modules of a package whose names do not start with an underscore, in alphabetical order; packages left out."""
     path = importlib.import_module(package).__path__
-    return sorted(found.name for found in pkgutil.iter_modules(path) if not found.name.startswith("_"))
+    return sorted(found.name for found in pkgutil.iter_modules(path) if not found.name.startswith("_") and not found.ispkg)
 
 
 def resolve(kind: str, name: str) -> Callable[..., Any]:
@@ -50,8 +75,12 @@ def resolve(kind: str, name: str) -> Callable[..., Any]:
     if ":" in name:
         return imported(kind, name)
     room, module = _room(kind), name.replace("-", "_")
-    if module not in public_modules(room):
-        raise UnknownName(kind, name, known_names(kind))
+    known, of = known_names(kind), kind_of_method(name) if kind == "method" else ""
+    if of:
+        room = f"{room}.{of.replace('-', '_')}"
+    elif name.replace("_", "-") not in known:
+        further = [one for other in data_kinds() for one in known_names(kind, other)] if kind == "method" else []
+        raise UnknownName(kind, name, [*known, *further])
     found: Any = getattr(importlib.import_module(f"{room}.{module}"), module, None)
     if not callable(found):
         raise UnknownName(kind, name, [known for known in known_names(kind) if known != name])

@@ -43,6 +43,8 @@ class TableTask(ModelledTask):
         ('1 numeric and 1 categorical columns', ['categorical', 'numeric'])
     """
 
+    usual_regime = "tables"
+
     def __init__(
         self,
         name: str,

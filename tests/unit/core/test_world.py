@@ -32,6 +32,13 @@ def refuse() -> None:
     raise ArgumentError("rank", "somewhere else", World.current().rank)
 
 
+def refuse_while_the_other_waits() -> None:
+    if World.current().rank == 1:
+        refuse()
+    while True:  # until the connection goes, which is what process 0 would have to say
+        World.current().gather(1)
+
+
 def die() -> None:
     import os
 
@@ -97,6 +104,12 @@ def test_gradients_are_averaged_by_the_rows_behind_them() -> None:
 def test_errors_come_back_as_they_were_raised() -> None:
     with pytest.raises(ArgumentError, match="somewhere else"):
         launch(refuse, 2)
+
+
+@pytest.mark.multiprocess
+def test_the_error_of_one_is_heard_over_the_others_lost_connection() -> None:
+    with pytest.raises(ArgumentError, match="somewhere else"):
+        launch(refuse_while_the_other_waits, 2)
 
 
 @pytest.mark.multiprocess

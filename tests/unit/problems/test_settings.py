@@ -21,7 +21,6 @@ from steelyard.problems._settings import ProblemSettings
         ({"factor": math.nan}, "factor"),
         ({"factor": math.inf}, "factor"),
         ({"factor": "100"}, "factor"),
-        ({"task": "text"}, "task"),
         ({"factor": 2, "class_order": "name"}, "class_order"),
         ({"class_order": "size"}, "class_order"),
         ({"profile": "step"}, "profile"),
@@ -46,10 +45,11 @@ def test_values_out_of_range_and_settings_that_would_do_nothing(changes: dict[st
 
 
 @pytest.mark.parametrize(
-    "changes", [{"factor": 10, "profile": "expo"}, {"noise": 0.1, "noise_kind": "symetric"}, {"factr": 10}]
+    "changes",
+    [{"factor": 10, "profile": "expo"}, {"noise": 0.1, "noise_kind": "symetric"}, {"factr": 10}, {"task": "image"}],
 )
 def test_unknown_words_get_a_suggestion(changes: dict[str, Any]) -> None:
-    with pytest.raises(UnknownName, match=r"did you mean '(exp|symmetric|factor)'"):
+    with pytest.raises(UnknownName, match=r"did you mean '(exp|symmetric|factor|images)'"):
         ProblemSettings().replace(**changes)
 
 
