@@ -26,7 +26,7 @@ from torch import Tensor
 
 from _results import with_threads, write
 from steelyard.core.descent import plain
-from steelyard.core.memory import peak_mb, reset_peak
+from steelyard.core.memory import peak_mb, release, reset_peak
 from steelyard.core.objective import Objective
 from steelyard.core.oracle import Oracle
 from steelyard.core.rows import Batch, Evidence, Rows
@@ -99,6 +99,7 @@ def scale_cost(classes: int, width: int, store: str, steps: int, threads: int) -
         features = torch.randn(BATCH, width, generator=stream).relu()
         return Evidence(torch.searchsorted(cumulative, draws).clamp_max(classes - 1), features=features)
 
+    release()
     reset_peak(CPU)
     before = peak_mb(CPU)
     with tempfile.TemporaryDirectory() as folder:

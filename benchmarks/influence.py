@@ -22,7 +22,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from steelyard.core.memory import peak_mb, reset_peak
+from steelyard.core.memory import peak_mb, release, reset_peak
 from steelyard.core.objective import Objective
 from steelyard.core.oracle import Oracle
 from steelyard.core.pool import RowPool
@@ -194,6 +194,7 @@ def compare(name: str, layout: str, device: str, repeats: int) -> dict[str, dict
 def _peak(name: str, key: str, device: str, answer: Any) -> None:
     step = cases(name, "default", device)[key]()
     where = torch.device(device)
+    release()
     reset_peak(where)
     before = peak_mb(where)
     for _ in range(4):

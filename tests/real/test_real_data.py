@@ -6,8 +6,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 import steelyard as sy
+from steelyard.core.task import Part
 from steelyard.problems import load
 
 SEEDS = (0, 1, 2)
@@ -79,12 +81,12 @@ def test_ranking_quality_hardly_moves_with_the_threshold(shared_data: Path) -> N
 
 
 def test_rare_cifar_classes_are_recognised_more_often_with_treatment(shared_data: Path) -> None:
-    task = load(str(shared_data / "cifar10"), factor=100.0, model="small-cnn", max_rows=3000)
+    task = load(str(shared_data / "cifar10"), factor=100.0, model="small-cnn", max_rows=3000, valid_fraction=0.0)
+    test = task.splits["test"]
+    task.splits["test"] = Part(test, torch.arange(0, len(test), 4))  # scoring all of them takes longer than training
     regime = sy.Regime(epochs=6, batch_size=64, lr=0.05)
-    plain = scores(task, "ce", regime, "few_recall")
-    for method in ("la", "posthoc-la"):
-        treated = scores(task, method, regime, "few_recall")
-        assert all(better > worse + 0.05 for better, worse in zip(treated, plain, strict=True)), (method, treated, plain)
+    plain, treated = (scores(task, method, regime, "few_recall") for method in ("ce", "la"))
+    assert all(better > worse + 0.05 for better, worse in zip(treated, plain, strict=True)), (treated, plain)
 
 
 def test_rare_digits_are_recognised_more_often_with_treatment() -> None:

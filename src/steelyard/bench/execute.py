@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import hashlib
 import io
 import json
 import traceback
@@ -73,6 +74,7 @@ def _execute(order: Order) -> dict[str, Any]:
 
     from steelyard.core.fit import clear_stages, fit
     from steelyard.core.loggers import open_loggers
+    from steelyard.core.memory import release
     from steelyard.settings import resolve_method
 
     run, folder = order.run, order.folder
@@ -84,6 +86,7 @@ def _execute(order: Order) -> dict[str, Any]:
     groups = group_classes(task.counts, order.groups)
     recorders = open_loggers(order.loggers, folder, run.to_json(), groups)
     listeners = [Log(folder / "log.jsonl", groups), Heartbeat(folder / "progress.json"), *recorders]
+    release()  # what the run before left must not count in this one's peak memory
     with warnings.catch_warnings(record=True) as heard:
         warnings.simplefilter("always")
         fitted = fit(
@@ -141,6 +144,13 @@ def load_task(data: str, problem: str) -> Any:
     return load(data, ProblemSettings(**json.loads(problem)))
 
 
+def content_of(data: str, test: str | None) -> str:
+    """Fingerprint of the data of a comparison and of their separate test rows."""
+    from steelyard.problems import fingerprint
+
+    return fingerprint(data, test)
+
+
 def _judge(task: Any, fitted: Any, order: Order) -> dict[str, Any]:
     """Test numbers of the last and of the selected epoch; saves the last epoch's probabilities and weights."""
     import numpy as np
@@ -166,7 +176,9 @@ def _judge(task: Any, fitted: Any, order: Order) -> dict[str, Any]:
     np.savez_compressed(buffer, target=target, proba=proba.astype(np.float32))
     write_atomically(order.folder / "predictions.npz", buffer.getvalue())
     weights = {name: value.contiguous().cpu() for name, value in fitted.model.state_dict().items()}
-    write_atomically(order.folder / "model.safetensors", save(_unshared(weights)))
+    stored = save(_unshared(weights))
+    write_atomically(order.folder / "model.safetensors", stored)
+    parts["model_sha256"] = hashlib.sha256(stored).hexdigest()
     if fitted.selected_epoch is not None:
         proba, target = predict_proba(task, fitted.use("best_valid"), "test", order.device)
         further = further_metrics(task, fitted.use("best_valid"), "test", order.device)

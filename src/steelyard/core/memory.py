@@ -16,11 +16,15 @@ def reset_peak(device: torch.device) -> None:
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
         return
+    with suppress(OSError):
+        Path("/proc/self/clear_refs").write_text("5")
+
+
+def release() -> None:
+    """Give back what nobody uses, so that it does not count in a peak that follows; takes a while in a large program."""
     gc.collect()
     with suppress(OSError, AttributeError):  # glibc alone has it: freed memory that is kept would count
         ctypes.CDLL("libc.so.6").malloc_trim(0)
-    with suppress(OSError):
-        Path("/proc/self/clear_refs").write_text("5")
 
 
 def peak_mb(device: torch.device) -> float:

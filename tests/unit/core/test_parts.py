@@ -17,7 +17,7 @@ from steelyard.core.fit import fit
 from steelyard.core.loggers import LOGGERS, Recorder, open_loggers
 from steelyard.core.loss import CrossEntropy, check_classes
 from steelyard.core.measure import Report
-from steelyard.core.memory import peak_mb, reset_peak
+from steelyard.core.memory import peak_mb, release, reset_peak
 from steelyard.core.objective import Objective
 from steelyard.core.regime import Regime
 from steelyard.core.roles import Assesses, Observes, Prepares, playing
@@ -133,6 +133,7 @@ def test_the_average_follows_the_formula_and_survives_its_state() -> None:
 
 def test_peak_memory_counts_from_the_reset() -> None:
     device = torch.device("cpu")
+    release()
     reset_peak(device)
     low = peak_mb(device)
     held = torch.ones(64 * 2**18)  # 64 MiB
