@@ -45,6 +45,7 @@ if TYPE_CHECKING:
     from steelyard.core.stage import Stage
     from steelyard.core.task import Task
     from steelyard.estimator.classifier import SteelyardClassifier
+    from steelyard.estimator.multi_label import SteelyardMultiLabelClassifier
     from steelyard.face import evaluate, fit
 
 __version__ = "0.1.0"
@@ -65,6 +66,7 @@ _NAMES = {
     "Clock": "steelyard.core.rows",
     "SteelyardClassifier": "steelyard.estimator.classifier",
     "SteelyardError": "steelyard.core.errors",
+    "SteelyardMultiLabelClassifier": "steelyard.estimator.multi_label",
 }
 _ROOMS = (
     "bench",
@@ -100,6 +102,7 @@ __all__ = [
     "Stage",
     "SteelyardClassifier",
     "SteelyardError",
+    "SteelyardMultiLabelClassifier",
     "Task",
     "__version__",
     "bench",

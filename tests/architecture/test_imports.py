@@ -44,7 +44,11 @@ HEAVY = frozenset(
 LIGHT = frozenset(("torch", "numpy", "rich", "click", "safetensors", "sklearn"))
 """May be imported at the top of a module; `import steelyard` itself loads only the first two."""
 
-ONLY_WHERE = {"rich": ("console", "listing", "report"), "click": ("cli",), "sklearn": ("estimator/classifier",)}
+ONLY_WHERE = {
+    "rich": ("console", "listing", "report"),
+    "click": ("cli",),
+    "sklearn": ("estimator/classifier", "estimator/multi_label"),
+}
 """Rooms, or modules, that may import these at the top of a module."""
 
 DISTRIBUTIONS = {"sklearn": "scikit-learn", "curvlinops": "curvlinops-for-pytorch", "PIL": "pillow", "markupsafe": "jinja2"}

@@ -13,11 +13,12 @@ import torch
 from tiny import Blobs, numbers, pictures, same_weights
 from torch import nn
 
+from steelyard.core.errors import CombinationError
 from steelyard.core.fit import Fitted, fit
 from steelyard.core.regime import Regime
 from steelyard.core.stage import Stage
 from steelyard.core.task import TaskView
-from steelyard.settings import bind, dry_run, known_names, parameters_of, resolve, resolve_method
+from steelyard.settings import bind, data_kinds, dry_run, known_names, parameters_of, resolve, resolve_method
 from steelyard.settings.probe import ProbeTask, slots_of, words_of
 from steelyard.settings.text import format_value
 
@@ -29,6 +30,8 @@ OF_IMAGES = {"cutmix"}
 """Methods that refuse tables."""
 
 every_method = pytest.mark.parametrize("name", METHODS)
+of_any_kind = pytest.mark.parametrize("name", [*METHODS, *(name for of in data_kinds() for name in known_names("method", of))])
+"""With those that need data of their kind, which cannot be run on what there is here."""
 
 
 def trained(method: str, task: Blobs | None = None, regime: Regime = REGIME, seed: int = 0) -> Fitted:
@@ -63,7 +66,7 @@ def test_a_method_ends_and_yields_stages(name: str) -> None:
     assert isinstance(run.judged, nn.Module)
 
 
-@every_method
+@of_any_kind
 def test_settings_are_keyword_only_typed_and_have_defaults(name: str) -> None:
     function = resolve("method", name)
     for parameter in settings_of(function).values():
@@ -72,7 +75,7 @@ def test_settings_are_keyword_only_typed_and_have_defaults(name: str) -> None:
         assert parameter.annotation is not inspect.Parameter.empty
 
 
-@every_method
+@of_any_kind
 def test_defaults_can_be_written_as_text(name: str) -> None:
     function = resolve("method", name)
     texts = {key: format_value(parameter.default) for key, parameter in settings_of(function).items()}
@@ -80,7 +83,7 @@ def test_defaults_can_be_written_as_text(name: str) -> None:
     assert bind(name, known, texts) == {key: parameter.default for key, parameter in settings_of(function).items()}
 
 
-@every_method
+@of_any_kind
 def test_the_docstring_says_formula_settings_reference_and_departures(name: str) -> None:
     function = resolve("method", name)
     text = inspect.getdoc(function) or ""
@@ -123,6 +126,12 @@ def test_the_test_split_is_out_of_reach(name: str) -> None:
     task = Blobs()
     task.splits["test"] = Trap()  # type: ignore[assignment]
     trained(name, task, Regime(epochs=1, batch_size=32))
+
+
+@pytest.mark.parametrize(("of", "name"), [(of, name) for of in data_kinds() for name in known_names("method", of)])
+def test_a_method_of_one_kind_refuses_other_data(of: str, name: str) -> None:
+    with pytest.raises(CombinationError, match=f"method '{name}' works on {of}"):
+        fit(Blobs(), resolve_method(name), REGIME, device="cpu")
 
 
 def test_a_view_has_no_test_split() -> None:

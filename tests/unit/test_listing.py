@@ -17,7 +17,7 @@ def shown(what: RenderableType) -> str:
 def test_every_method_has_its_line_words_and_source() -> None:
     text = shown(methods_list(400))
     for info in describe_methods():
-        (line,) = [line for line in text.splitlines() if line.split() and line.split()[0] == info.name]
+        (line,) = [line for line in text.splitlines() if line.startswith(f"{info.name} ")]  # the rest of a line is set in
         assert info.summary in line
         assert info.source[:60] in line
         assert all(f"{slot}: {word}" in line for slot, word in info.words.items())
@@ -31,7 +31,7 @@ def test_in_a_narrow_terminal_they_are_blocks() -> None:
 def test_every_data_set_has_its_line() -> None:
     text = shown(datasets_table())
     for info in catalogue():
-        (line,) = [line for line in text.splitlines() if line.split() and line.split()[0] == info.name]
+        (line,) = [line for line in text.splitlines() if line.startswith(f"{info.name} ")]  # the rest of a line is set in
         assert f"{info.rows:,}" in line
 
 

@@ -15,6 +15,7 @@ from steelyard.cli.comparing import compare
 from steelyard.cli.diagnosing import diagnose
 from steelyard.cli.fitting import fit
 from steelyard.cli.predicting import predict
+from steelyard.cli.segmenting import segment
 from steelyard.cli.show import show
 from steelyard.cli.tuning import tune
 from steelyard.core.errors import SteelyardError, UnknownName
@@ -31,6 +32,7 @@ cli.add_command(compare)
 cli.add_command(tune)
 cli.add_command(fit)
 cli.add_command(predict)
+cli.add_command(segment)
 
 
 @cli.command(short_help="List the methods.")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -79,7 +80,7 @@ def compare(data: str, **options: Any) -> None:
     task, regime_name, regime = prepare(data, problem, options)
     options["metric"] = _metric(options["metric"], task)
     usual = ",".join(task.usual_methods) or None
-    methods = _methods(usual if options["methods"] is None else options["methods"], options)
+    methods = _methods(usual if options["methods"] is None else options["methods"], options, task.without)
     plan = _plan(data, methods, problem, options, regime_name, regime)
     announce(console, task)
     _announce(console, plan, out)
@@ -95,13 +96,19 @@ def _metric(name: str | None, task: Task) -> str:
     return name
 
 
-def _methods(typed: str | None, options: dict[str, Any]) -> tuple[str, ...]:
-    """The methods as typed, in canonical spelling, with the missing controls where they are asked for."""
+def _methods(typed: str | None, options: dict[str, Any], without: Sequence[str] = ()) -> tuple[str, ...]:
+    """The methods as typed, in canonical spelling, with the missing controls where they are asked for.
+
+    Args:
+        typed: the list; None for the usual methods.
+        options: of the command line.
+        without: controls that such data cannot have.
+    """
     from steelyard.settings import resolve_method, split_list
 
     asked = DEFAULT_METHODS if typed is None else split_list(typed)
     if options["controls"]:
-        asked = (*CONTROLS, *asked)
+        asked = (*(name for name in CONTROLS if name not in without), *asked)
     names = [resolve_method(text).name for text in asked]
     return tuple(dict.fromkeys(names))
 

@@ -24,46 +24,73 @@ NOTES = 8
 """Notes that are printed; the report has all."""
 
 
-@click.command(short_help="Tell what imbalance data have, what it costs and what to try.")
+@click.command(short_help="Tell what imbalance data have and what it costs, or what happened inside trained models.")
 @click.argument("data")
 @click.option("--target", metavar="COL", help="Column with the class labels, for tables.")
 @click.option("--drop", metavar="COLS", help="Columns to leave out, separated by commas.")
 @click.option(
-    "--metric", type=click.Choice(["balanced_accuracy", "accuracy"]), default="balanced_accuracy", show_default=True,
-    help="What the model will be judged by; the advice follows it.",
+    "--metric", type=click.Choice(["balanced_accuracy", "accuracy"]),
+    help="What the model will be judged by; the advice follows it.  [default: balanced_accuracy]",
 )  # fmt: skip
 @click.option("--factor", type=float, help="Make a built-in data set long-tailed: largest over smallest class.")
-@click.option("--max-rows", type=click.IntRange(min=2), default=100_000, show_default=True, help="Rows to measure at most.")
+@click.option("--max-rows", type=click.IntRange(min=2), help="Rows to measure at most.  [default: 100000]")
 @click.option("--features", type=click.IntRange(min=1), help="Features to measure at most, drawn by chance.  [default: all]")
 @click.option("--noise", is_flag=True, help="Estimate how many labels are wrong (trains classifiers; needs cleanlab).")
+@click.option("--methods", metavar="LIST", help="Of a comparison: only these methods, separated by commas.  [default: all]")
+@click.option("--curvature", is_flag=True, help="Of a comparison: the Hessian of each class too (needs curvlinops).")
+@click.option("--device", default="auto", show_default=True, help="Of a comparison: auto, cpu, cuda, ...")
 @click.option("--out", type=click.Path(path_type=Path), help="Folder for report.html and diagnosis.json.")
 @click.option("--json", "as_json", is_flag=True, help="Print diagnosis.json and nothing else.")
-@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of samples and cross-validation.")
+@click.option(
+    "--seed", type=click.IntRange(min=0),
+    help="Of samples and cross-validation; of a comparison, which of its seeds.  [default: 0, or its first]",
+)  # fmt: skip
 def diagnose(data: str, **options: Any) -> None:
-    """Tell what kind of imbalance DATA have, before anything is trained on them.
+    """Tell what kind of imbalance DATA have, or what went right and wrong inside trained models.
 
     DATA is a CSV, TSV or Parquet file of any size (with --target), an .npz with X and y (embeddings, say), a folder of images,
     or the name of a built-in data set. Measured are the ratio of the classes, rows to a feature and how far apart the classes
     are. From these follow the recall that a plain linear classifier would have, what adjusting it would give back, what is lost
     to few rows, and an ordered list of methods to try. Missing values are filled, and categories become 0/1 columns.
+
+    Or DATA is the folder of a comparison (`steelyard compare --out`), or of one run in it. Then its data are loaded again, and
+    each method's model is measured: geometry of classifier and embeddings beside that which the class counts imply, recall and
+    what it was lost to, weights over training, and with --curvature the Hessian of each class.
     """
     from rich.console import Console
 
+    from steelyard.bench.trained import is_comparison
+    from steelyard.cli.diagnosing_models import diagnose_folder, show_models
     from steelyard.diagnosis.diagnose import diagnose as facts_of
 
     console = Console(highlight=False, stderr=options["as_json"])
     _check_folder(options["out"])
-    source = _source(data, options)
-    facts = facts_of(source, metric=options["metric"], noise=options["noise"], seed=options["seed"])
+    trained = is_comparison(Path(data))
+    if trained:
+        facts = diagnose_folder(Path(data), options, console)
+    else:
+        options = _of_data(options)
+        source = _source(data, options)
+        facts = facts_of(source, metric=options["metric"], noise=options["noise"], seed=options["seed"])
     facts = {"command": command_line()} | facts
     if options["as_json"]:
         click.echo(json.dumps(facts, indent=1, allow_nan=False, ensure_ascii=False))
     else:
-        _show(console, facts)
+        (show_models if trained else _show)(console, facts)
     if options["out"] is not None:
         from steelyard.report.diagnosis_page import write_diagnosis
 
         console.print(f"report: {write_diagnosis(options['out'], facts)}", markup=False)
+
+
+def _of_data(options: dict[str, Any]) -> dict[str, Any]:
+    """The options with their defaults; those of comparisons must be left out."""
+    for name, usual in (("methods", None), ("curvature", False), ("device", "auto")):
+        if options[name] != usual:
+            expected = "left out, or the folder of a comparison as DATA: nothing is trained here"
+            raise ArgumentError(f"--{name}", expected, repr(options[name]))
+    usual_values = {"metric": "balanced_accuracy", "max_rows": 100_000, "seed": 0}
+    return options | {name: value for name, value in usual_values.items() if options[name] is None}
 
 
 def _source(data: str, options: dict[str, Any]) -> Source:

@@ -20,7 +20,7 @@ from steelyard.core.errors import ArgumentError
 from steelyard.core.head import find_head
 from steelyard.core.objective import Objective
 from steelyard.core.oracle import Oracle, Params
-from steelyard.core.rows import Batch, Rows
+from steelyard.core.rows import IMPOSSIBLE, Batch, Rows
 from steelyard.core.seeds import Randomness
 from steelyard.numeric.directional import (
     Losses,
@@ -108,6 +108,7 @@ def scoped_losses(
 
     def losses(at: Params) -> Tensor:
         logits = functional_call(head, {name.rpartition(".")[2]: value for name, value in at.items()}, (features,))
+        logits = torch.where(fixed.logits > IMPOSSIBLE, logits, fixed.logits.to(logits.dtype))
         return of(dataclasses.replace(fixed, logits=logits, features=features))
 
     return losses

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from steelyard.core.errors import ArgumentError
 
-OPTIMIZERS = ("sgd", "adamw")
+OPTIMIZERS = ("sgd", "adam", "adamw")
 SCHEDULES = ("cosine", "step", "constant")
 PRECISIONS = ("float32", "bfloat16")
 SELECTIONS = ("last", "best_valid")
@@ -29,11 +29,11 @@ class Regime:
     Attributes:
         epochs: passes over the training rows; a sampler may define an epoch otherwise.
         batch_size: rows a step, over all processes.
-        optimizer: "sgd" or "adamw".
+        optimizer: "sgd", "adam" or "adamw".
         lr: peak learning rate, > 0.
         momentum: of SGD, in [0, 1).
         nesterov: Nesterov momentum for SGD.
-        weight_decay: >= 0; on all parameters (decoupled for AdamW).
+        weight_decay: >= 0; on all parameters (decoupled for AdamW, added to the gradient otherwise).
         schedule: "cosine" to zero, "step" (see `milestones`), or "constant".
         warmup_epochs: linear warm-up at the start, in epochs.
         milestones: for "step": fractions of the epochs at which the rate is multiplied by `decay`.
@@ -129,8 +129,9 @@ class Regime:
     def build_optimizer(self, params: Iterable[nn.Parameter], device: torch.device) -> torch.optim.Optimizer:
         """The optimiser over `params`."""
         fused = device.type in ("cpu", "cuda")
-        if self.optimizer == "adamw":
-            return torch.optim.AdamW(params, lr=self.lr, weight_decay=self.weight_decay, fused=fused)
+        if self.optimizer != "sgd":
+            adam = torch.optim.Adam if self.optimizer == "adam" else torch.optim.AdamW
+            return adam(params, lr=self.lr, weight_decay=self.weight_decay, fused=fused)
         return torch.optim.SGD(
             params, lr=self.lr, momentum=self.momentum, nesterov=self.nesterov, weight_decay=self.weight_decay, fused=fused
         )
@@ -164,14 +165,24 @@ def clip(params: Iterable[Tensor], max_norm: float | None, *, stacked: bool = Fa
     """
     if max_norm is None:
         return
-    if not stacked:
-        torch.nn.utils.clip_grad_norm_(params, max_norm)
-        return
+    params = list(params)
     grads = [param.grad for param in params if param.grad is not None]
+    if not stacked:
+        if grads and all(grad.device == grads[0].device and grad.dtype == grads[0].dtype for grad in grads):
+            _clip_together(grads, max_norm)
+        else:
+            torch.nn.utils.clip_grad_norm_(params, max_norm)
+        return
     norms = torch.stack([torch.linalg.vector_norm(grad.reshape(len(grad), -1), dim=1) for grad in grads])
     factor = (max_norm / (torch.linalg.vector_norm(norms, dim=0) + 1e-6)).clamp_max(1.0)
     for grad in grads:
         grad.mul_(factor.reshape(-1, *[1] * (grad.ndim - 1)))
+
+
+def _clip_together(grads: list[Tensor], max_norm: float) -> None:
+    """What `torch.nn.utils.clip_grad_norm_` does, to the bit; without its fixed cost, felt in steps of a millisecond."""
+    norm = torch.linalg.vector_norm(torch.stack(torch._foreach_norm(grads, 2.0)))
+    torch._foreach_mul_(grads, (max_norm / (norm + 1e-6)).clamp_max(1.0))
 
 
 def _number(value: Any) -> float:

@@ -17,6 +17,12 @@ from torch import Tensor
 
 EMPTY: Mapping[str, Any] = MappingProxyType({})
 
+IMPOSSIBLE = -1e6
+"""Logit of a class that a row cannot be of (those of the other labels of an example): its probability is exactly 0, and what
+losses make of it stays finite."""
+LABEL_SETS = "label sets"
+"""Where inputs that have several labels each carry them `[M, L]`, beside what the model is given."""
+
 
 @dataclass(frozen=True, slots=True)
 class Clock:

@@ -52,6 +52,7 @@ class Task(ABC):
         usual_regime: the regime that "auto" means for such data.
         usual_metric: what a comparison of such data ranks by unless told otherwise.
         usual_methods: what a comparison of such data trains unless told otherwise; empty for the usual ones of any data.
+        without: names of controls that make no sense for such data (mixing nodes, say), left out where all are asked for.
         own_metrics: names of the numbers that `further_metrics` gives, of each of which more is better.
         context: what such data have besides rows and what a method may see (the edges of a graph, ...); nothing of test labels.
     """
@@ -60,6 +61,7 @@ class Task(ABC):
     usual_regime: str = "short"
     usual_metric: str = "balanced_accuracy"
     usual_methods: tuple[str, ...] = ()
+    without: tuple[str, ...] = ()
     own_metrics: tuple[str, ...] = ()
     context: Mapping[str, Any] = EMPTY
 
@@ -90,8 +92,13 @@ class Task(ABC):
             raise DataError(f"task '{self.name}' knows no augmentation '{augment}'; use augment='none'")
         return inputs
 
+    def prepared(self, batch: Batch) -> Batch:
+        """What `forward` makes of a batch before it asks the model: how much rows count, say. Doing so twice changes nothing."""
+        return batch
+
     def forward(self, model: nn.Module, batch: Batch) -> Rows:
         """Score a batch: model(inputs) gives logits `[M, C]`; rows of one input share its logits."""
+        batch = self.prepared(batch)
         logits = model(batch.inputs)
         if not isinstance(logits, Tensor):
             raise DataError(

@@ -265,7 +265,8 @@ def _stepper(work: StageWork, heard: Heard, target: Tensor) -> Step:
             group["lr"] = rate
         for part in heard.preparing:
             part.prepare(oracle, batch)
-        optimizer.zero_grad()
+        for param in params:  # what optimizer.zero_grad() does, without its fixed cost
+            param.grad = None
         evaluation = descent(oracle, batch)
         world.average_gradients(params, evaluation.mass)
         clip(params, regime.clip_norm, stacked=stacked)

@@ -7,6 +7,7 @@ from steelyard.data.profiles import class_permutation, imbalance_profile
 from steelyard.data.read import read_path
 from steelyard.data.resident import ResidentSource
 from steelyard.data.scale import is_resident
+from steelyard.data.shots import Shots
 from steelyard.data.splits import Split, by_group, by_time, hold_out
 from steelyard.data.streamed import ArrayRows, StreamedSource
 from steelyard.data.subsample import subsample
@@ -15,6 +16,7 @@ from steelyard.data.table_file import TableFile
 __all__ = [
     "ArrayRows",
     "ResidentSource",
+    "Shots",
     "Split",
     "StreamedSource",
     "TableFile",

@@ -76,7 +76,7 @@ class Impression:
         Raises:
             DataError: neither numbers, truth values, dates nor text.
         """
-        known = column.dropna()
+        known = _known(column)
         self.rows, self.missing = self.rows + len(column), self.missing + len(column) - len(known)
         self.dtypes.add(str(column.dtype))
         if not len(known):
@@ -209,6 +209,15 @@ class Impression:
 
     def _only_numbers(self) -> bool:
         return not self._typed and not self._verbatim and self._numbers["thousands"] and self._thousands
+
+
+def _known(column: Any) -> Any:
+    """The column without missing values; of plain numbers nothing is copied where none are missing."""
+    if isinstance(column.dtype, np.dtype) and column.dtype.kind in "biuf":
+        values = column.to_numpy()
+        if values.dtype.kind != "f" or not np.isnan(values).any():
+            return column
+    return column.dropna()
 
 
 def nature_of(known: Any) -> str:

@@ -1,13 +1,18 @@
 """Diagnosis: what kind of imbalance data have, and what it will cost.
 
 `taxonomy` measures a table; the closed forms behind it are functions of their own. `geometry` measures a trained network, and
-`seli` says which shape its class counts imply.
+`seli` says which shape its class counts imply. `diagnose_model` says everything about a trained one.
 """
+
+import sys
+from types import ModuleType
+from typing import Any
 
 from steelyard.diagnosis.advice import Advice, Measured, Recommendation, advise, measured
 from steelyard.diagnosis.curvature import ClassCurvature, Curvature, Effort, curvature
 from steelyard.diagnosis.diagnose import diagnose
 from steelyard.diagnosis.duplicates import Duplicates, Repeats, duplicates
+from steelyard.diagnosis.expected import Expected, expected
 from steelyard.diagnosis.findings import ClassFindings, Pair, Predicted, Taxonomy
 from steelyard.diagnosis.finite_sample import (
     AbstractRule,
@@ -28,6 +33,7 @@ from steelyard.diagnosis.geometry import Geometry, geometry
 from steelyard.diagnosis.intrinsic import participation_ratio, two_nearest
 from steelyard.diagnosis.loss_curves import ClassCurves, CurveFindings, judge_curves
 from steelyard.diagnosis.noise import ClassNoise, LabelNoise, label_noise
+from steelyard.diagnosis.ratios import MeasuredRatios, measured_ratios
 from steelyard.diagnosis.regimes import regime, regime_limits
 from steelyard.diagnosis.separability import debiased, noncentral_f_interval
 from steelyard.diagnosis.shrinkage import shrinkage
@@ -44,6 +50,7 @@ from steelyard.diagnosis.simplex_encoding import (
     simplex_svd,
 )
 from steelyard.diagnosis.taxonomy import taxonomy
+from steelyard.diagnosis.trained import Judged, diagnose_model, diagnose_models
 from steelyard.diagnosis.trajectory import GeometryTrajectory
 from steelyard.diagnosis.unconstrained import (
     Rectified,
@@ -67,13 +74,16 @@ __all__ = [
     "Duplicates",
     "Effort",
     "Equivalents",
+    "Expected",
     "Frame",
     "Geometry",
     "GeometryTrajectory",
     "Grams",
+    "Judged",
     "LabelNoise",
     "LostRecall",
     "Measured",
+    "MeasuredRatios",
     "Pair",
     "Predicted",
     "Recalls",
@@ -96,9 +106,12 @@ __all__ = [
     "delta_of_auroc",
     "descend_unconstrained",
     "diagnose",
+    "diagnose_model",
+    "diagnose_models",
     "duplicates",
     "effective_delta",
     "etf",
+    "expected",
     "geometry",
     "gram_distance",
     "intrinsic_delta",
@@ -107,6 +120,7 @@ __all__ = [
     "lda_equivalents",
     "lost_recall",
     "measured",
+    "measured_ratios",
     "noncentral_f_interval",
     "participation_ratio",
     "recall_at",
@@ -124,3 +138,14 @@ __all__ = [
     "unconstrained_relu",
     "unconstrained_step",
 ]
+
+
+class _Room(ModuleType):
+    """Functions that are named like their file stay functions, whoever imports that file and when."""
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if not (isinstance(value, ModuleType) and name in __all__):
+            super().__setattr__(name, value)
+
+
+sys.modules[__name__].__class__ = _Room

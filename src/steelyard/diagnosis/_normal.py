@@ -26,8 +26,8 @@ def log_cdf(x: Any) -> Floats:
 
 
 def pdf(x: Any) -> Floats:
-    """Density of the standard normal distribution."""
-    return np.asarray(np.exp(-0.5 * np.square(x)) / SQRT_2PI, dtype=np.float64)[()]
+    """Density of the standard normal distribution; beyond 40 it is 0 to double precision."""
+    return np.asarray(np.exp(-0.5 * np.square(np.clip(x, -40.0, 40.0))) / SQRT_2PI, dtype=np.float64)[()]
 
 
 def quantile(p: Any) -> Floats:

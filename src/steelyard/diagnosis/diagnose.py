@@ -13,7 +13,9 @@ from steelyard.diagnosis.findings import Pair, Taxonomy
 from steelyard.diagnosis.finite_sample import collapse_eta
 from steelyard.diagnosis.gaussian import bayes
 from steelyard.diagnosis.noise import OVERLAP, label_noise
-from steelyard.diagnosis.regimes import regime_limits
+from steelyard.diagnosis.plain import plain, rounded
+from steelyard.diagnosis.ratios import measured_ratios
+from steelyard.diagnosis.regime_map import regime_map
 from steelyard.diagnosis.sources import Source
 from steelyard.diagnosis.taxonomy import taxonomy
 
@@ -22,9 +24,6 @@ POINTS = 61
 
 MOST_ETA = 1000.0
 """The curves reach to this ratio, or to ten times that of the data."""
-
-MAP_DELTA = 6.0
-"""The map reaches to this separability, or beyond that of the data."""
 
 Json = dict[str, Any]
 
@@ -67,7 +66,7 @@ def diagnose(source: Source, *, metric: str = "balanced_accuracy", noise: bool =
         "taxonomy": found.to_dict(),
         "classes": _classes(source, found),
         "lost": _lost(found),
-        "curve": _curve(found),
+        "curve": _curve(found) | {"measured": _measured(source, found, seed)},
         "map": _map(found),
         "noise": None if wrong is None else wrong.to_dict(),
         "duplicates": repeated.to_dict(),
@@ -164,12 +163,21 @@ def _curve(found: Taxonomy) -> Json:
     return {
         "minority": str(pair.minority),
         "majority": str(pair.majority),
-        "eta": _list(eta),
-        "limit": _list(bayes(eta, distance).minority_recall),
-        "recall": _list(plain.minority),
-        "adjusted": _list(adjusted.minority),
+        "eta": rounded(eta),
+        "limit": rounded(bayes(eta, distance).minority_recall),
+        "recall": rounded(plain.minority),
+        "adjusted": rounded(adjusted.minority),
         "point": _finite(point),
     }
+
+
+def _measured(source: Source, found: Taxonomy, seed: int) -> Json | None:
+    """The same curve measured on the rows of the two classes; None where the minority has too few."""
+    pair = found.pair
+    few, many = (np.flatnonzero(source.y == source.class_names.index(one)) for one in (pair.minority, pair.majority))
+    delta = pair.delta if pair.delta_kind == "mahalanobis" else float("nan")
+    got = measured_ratios(source.X, few, many, delta=delta, seed=seed)
+    return None if got is None else dict(plain(got))
 
 
 def _map(found: Taxonomy) -> Json:
@@ -191,22 +199,10 @@ def _map(found: Taxonomy) -> Json:
                 }
             )
         )
-    top = max(MAP_DELTA, *(1.15 * min(place["delta"], 20.0) for place in places))
-    delta = np.linspace(0.05, top, 120)
-    limits = regime_limits(delta)
+    drawn = regime_map(place["delta"] for place in places)
     kappa = found.n / found.d
-    here = [collapse_eta(kappa, float(one)) for one in delta] if kappa > 1 and not found.shrunk else []
-    return {
-        "delta": _list(delta),
-        "limits": {name: _list(np.log10(limit)) for name, limit in zip(("Normal", "Mild", "Extreme"), limits, strict=True)},
-        "half": _list(np.log10(here)) if here else [],
-        "kappa": kappa,
-        "places": places,
-    }
-
-
-def _list(values: Any) -> list[float | None]:
-    return [round(float(value), 6) if np.isfinite(value) else None for value in np.asarray(values)]
+    here = [collapse_eta(kappa, one) for one in drawn["delta"]] if kappa > 1 and not found.shrunk else []
+    return drawn | {"half": rounded(np.log10(here)) if here else [], "kappa": kappa, "places": places}
 
 
 def _finite(line: Json) -> Json:

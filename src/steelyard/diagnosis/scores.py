@@ -87,7 +87,7 @@ def held_out(
         fold = _folds(prepared.target, counts, folds, rng)
         for k in range(folds):
             test = fold == k
-            scores = _lda(prepared, ~test, prepared.rows[test], shrink)
+            scores = discriminant(prepared, ~test, prepared.rows[test], shrink)
             tally.add(scores, prepared.target[test])
         tally.close()
     return tally.held((folds - 1) / folds, folds)
@@ -103,8 +103,18 @@ def _folds(target: Ints, counts: Ints, folds: int, rng: np.random.Generator) -> 
     return fold
 
 
-def _lda(prepared: Prepared, train: Floats, rows: Floats, shrink: Shrinkage | None) -> Floats:
-    """Discriminant scores of rows `[t, K]`, -inf for classes that are not among the training rows."""
+def discriminant(prepared: Prepared, train: Floats, rows: Floats, shrink: Shrinkage | None) -> Floats:
+    """Discriminant scores of rows by the pooled covariance and the shares of the training rows.
+
+    Args:
+        prepared: the rows that may be trained on.
+        train: which of them are `[n]`, truth values.
+        rows: to be scored `[t, r]`.
+        shrink: shrinkage of the covariance; None for none.
+
+    Returns:
+        Scores `[t, K]`, -inf for classes that are not among the training rows.
+    """
     target = prepared.target[train]
     found = within(prepared.rows[train], target, len(prepared.labels))
     counts = np.bincount(target, minlength=len(prepared.labels)).astype(np.float64)

@@ -267,15 +267,12 @@ def _suspects(frame: Frame, y: Ints) -> list[str]:
 
 def _numbers(frame: Frame, file: TableFile) -> tuple[Numbers, dict[str, str]]:
     """A table as numbers, and the columns that hold nothing."""
-    left_out = {name: "no row has a value there" for name in frame.columns if frame[name].isna().all()}
+    left_out = {name: "no row has a value there" for name, empty in frame.isna().all().items() if empty}
     kinds = file.kinds
     plain = [name for name in frame.columns if kinds[name] in ("number", "boolean") and name not in left_out]
     known = {*plain, *left_out}
     other = [name for name in frame.columns if name not in known]
-    values = np.empty((len(frame), len(plain)), dtype=np.float64)
-    for i, name in enumerate(plain):
-        values[:, i] = as_numbers(frame[name], name)
-    parts = [_filled(values)[0]]
+    parts = [_filled(_plain_numbers(frame[plain]))[0]]
     if other:
         least = max(len(frame) // LEVELS, 1)
         encoder = TableEncoder.fit(frame[other], missing="median", text="hash", least=least, kinds=kinds)
@@ -287,6 +284,19 @@ def _numbers(frame: Frame, file: TableFile) -> tuple[Numbers, dict[str, str]]:
         name, why = next(iter(left_out.items()))
         raise DataError(f"no feature column can be measured (first: '{name}', {why})")
     return X, left_out
+
+
+def _plain_numbers(frame: Frame) -> NDArray[Any]:
+    """Columns of numbers and truth values as float64; missing ones NaN."""
+    types = [kind for kind in frame.dtypes if not isinstance(kind, np.dtype) or kind.kind not in "biuf"]
+    if not types:  # all at once: a column at a time is slow for thousands of them
+        block: NDArray[Any] = frame.to_numpy(dtype=np.float64)
+        if not np.isinf(block).any():
+            return block
+    values = np.empty(frame.shape)
+    for i, name in enumerate(frame.columns):
+        values[:, i] = as_numbers(frame[name], name)
+    return values
 
 
 def _filled(values: NDArray[Any]) -> tuple[Numbers, list[str]]:

@@ -3,22 +3,18 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from steelyard.core.errors import ArgumentError
-from steelyard.core.grouping import group_rows
-from steelyard.core.head import Tap, find_head
 from steelyard.core.measure import Report
 from steelyard.core.oracle import Oracle
 from steelyard.core.roles import Assesses, Prepares
 from steelyard.core.rows import Batch
-from steelyard.core.seeds import generator
-from steelyard.core.task import EVALUATION_ROWS, Task
+from steelyard.core.task import Task
+from steelyard.diagnosis.embeddings import choose_rows, embed, linear_head
 from steelyard.diagnosis.geometry import Geometry, geometry
 
 
@@ -65,12 +61,7 @@ class GeometryTrajectory(Prepares, Assesses):
         if split not in ("train", "valid") or split not in task.splits:
             raise ArgumentError("split", "'train', or 'valid' where the task has validation rows", repr(split))
         self.task, self.every, self.split = task, every, split
-        grouped = group_rows(task.splits[split].target, task.num_classes)
-        stream = generator(seed, "geometry")
-        kept = []
-        for label, size in enumerate(grouped.counts.tolist()):
-            kept.append(grouped.rows(label)[torch.randperm(size, generator=stream)[:per_class]])
-        self.rows = torch.cat(kept).sort().values
+        self.rows = choose_rows(task, split, per_class=per_class, seed=seed)
         self.points: list[dict[str, Any]] = []
         self.last: Geometry | None = None
         self._model: nn.Module | None = None
@@ -84,8 +75,11 @@ class GeometryTrajectory(Prepares, Assesses):
         epoch = report.clock.epoch + 1
         if self._model is None or (epoch > 1 and epoch < report.clock.epochs and epoch % self.every):
             return
-        features, logits, target = self._through(self._model)
-        classifier, bias = _linear_head(self._model)
+        found = embed(self.task, self._model, self.split, self.rows)
+        if found.features is None:
+            raise ArgumentError("model", "one whose last linear layer takes features [N, d]", type(self._model).__name__)
+        features, logits, target = found.features, found.logits, found.target
+        classifier, bias = linear_head(self._model)
         self.last = geometry(features, target, classifier, bias=bias, class_counts=self.task.counts)
         wrong = (logits.argmax(1) != target).double()
         rows = torch.bincount(target, minlength=self.task.num_classes)
@@ -104,46 +98,3 @@ class GeometryTrajectory(Prepares, Assesses):
             for point in self.points
         ]
         return json.dumps(plain, indent=indent, allow_nan=False)
-
-    def _through(self, model: nn.Module) -> tuple[Tensor, Tensor, Tensor]:
-        """Features, logits and classes of the chosen rows, on the CPU."""
-        device = next(model.parameters()).device
-        source = self.task.splits[self.split].to(device)
-        target = source.target[self.rows]
-        found: list[Tensor] = []
-        scores: list[Tensor] = []
-        with _evaluating(model), torch.no_grad():
-            tap = Tap(model)
-            try:
-                for index, inputs in source.stream(torch.split(self.rows, EVALUATION_ROWS)):
-                    ready = self.task.load(inputs, augment="none", generator=None)
-                    rows = self.task.forward(model, Batch(ready, torch.zeros_like(index), index))
-                    tapped = tap.take() if rows.features is None else rows.features
-                    if tapped is None or tapped.ndim != 2 or len(tapped) != len(index):
-                        raise ArgumentError("model", "one whose last linear layer takes features [N, d]", type(model).__name__)
-                    found.append(tapped.float().cpu())
-                    scores.append(rows.logits.float().cpu())
-            finally:
-                tap.close()
-        return torch.cat(found), torch.cat(scores), target
-
-
-def _linear_head(model: nn.Module) -> tuple[Tensor | None, Tensor | None]:
-    """Weight and bias of the last layer; None where it is no plain linear one (a cosine head, say)."""
-    head = find_head(model)
-    if head is None or not isinstance(head[1], nn.Linear):
-        return None, None
-    values = {name: value.detach() for name, value in head[1].named_parameters()}
-    return values["weight"], values.get("bias")
-
-
-@contextmanager
-def _evaluating(model: nn.Module) -> Iterator[None]:
-    """Evaluation mode; training flags are as before afterwards."""
-    flags = [(module, module.training) for module in model.modules()]
-    model.eval()
-    try:
-        yield
-    finally:
-        for module, flag in flags:
-            module.training = flag

@@ -8,18 +8,20 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from steelyard.estimator.classifier import SteelyardClassifier
     from steelyard.estimator.folder import load_model, save_model
+    from steelyard.estimator.multi_label import SteelyardMultiLabelClassifier
     from steelyard.estimator.table_model import TableModel
     from steelyard.estimator.training import train_table
 
 _NAMES = {
     "SteelyardClassifier": "steelyard.estimator.classifier",
+    "SteelyardMultiLabelClassifier": "steelyard.estimator.multi_label",
     "load_model": "steelyard.estimator.folder",
     "save_model": "steelyard.estimator.folder",
     "TableModel": "steelyard.estimator.table_model",
     "train_table": "steelyard.estimator.training",
 }
 
-__all__ = ["SteelyardClassifier", "TableModel", "load_model", "save_model", "train_table"]
+__all__ = ["SteelyardClassifier", "SteelyardMultiLabelClassifier", "TableModel", "load_model", "save_model", "train_table"]
 
 
 def __getattr__(name: str) -> Any:

@@ -9,9 +9,9 @@ from typing import Any, TypeAlias
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from steelyard.core.rows import Batch, Rows
+from steelyard.core.rows import Batch
 from steelyard.core.task import Part, Source
 from steelyard.data.encoder import TableEncoder
 from steelyard.data.resident import ResidentSource
@@ -120,16 +120,15 @@ class WeightedTable(TableTask):
         seen = torch.bincount(source.target, minlength=self.num_classes).clamp_max(1)
         return torch.maximum(mass.round().to(torch.int64), seen)
 
-    def forward(self, model: nn.Module, batch: Batch) -> Rows:
-        """Score a batch; rows count by their weights."""
+    def prepared(self, batch: Batch) -> Batch:
+        """A batch without row numbers, whose rows count by their weights."""
         if not isinstance(batch.inputs, Mapping) or ROW not in batch.inputs:
-            return super().forward(model, batch)
+            return batch
         inputs = {name: values for name, values in batch.inputs.items() if name != ROW}
         number = batch.inputs[ROW] if batch.owner is None else self._mixed(batch)
+        share = self._shares.to(number.device)[number]
         bare = inputs["numeric"] if list(inputs) == ["numeric"] else inputs
-        rows = super().forward(model, batch.replace(inputs=bare))
-        share = self._shares.to(rows.logits.device)[number]
-        return dataclasses.replace(rows, share=share if rows.share is None else share * rows.share)
+        return batch.replace(inputs=bare, share=share if batch.share is None else share * batch.share)
 
     def _mixed(self, batch: Batch) -> Tensor:
         """Row numbers of mixed rows: an input stands for several, so they are found by their place in the training split."""

@@ -70,10 +70,13 @@ class ClassSmoothing(Loss):
         self.direction = direction
         self.register_buffer("smoothing", as_table(DIRECTIONS[direction](effective(class_counts), low, high)))
 
-    def rows(self, logits: Tensor, target: Tensor, **_: Any) -> Tensor:
-        """`(1 - e_y) (-log p_y) + e_y mean_j(-log p_j)`, `[N]`."""
+    def rows(self, logits: Tensor, target: Tensor, *, among: Tensor | None = None, **_: Any) -> Tensor:
+        """`(1 - e_y) (-log p_y) + e_y mean_j(-log p_j)`, `[N]`; j over `among` `[N, K]` where rows can be of those alone."""
         logits, target = as_rows(logits, target, self.smoothing.shape[0])
-        return affine_nll(logits, target, smoothing=self.smoothing.to(logits.dtype)[target])
+        smoothing = self.smoothing.to(logits.dtype)[target]
+        if among is not None:
+            logits, target = logits.gather(1, among), (among == target[:, None]).long().argmax(1)
+        return affine_nll(logits, target, smoothing=smoothing)
 
     def extra_repr(self) -> str:
         """Shown by print(loss)."""

@@ -75,28 +75,30 @@ def class_means(task: TaskView, model: nn.Module, unit: bool) -> tuple[Tensor, f
     device = next(model.parameters()).device
     whole, source = task.on(task.train), task.train.to(device)
     target = source.target.to(device)
-    counts = task.counts.to(device)
+    counts = torch.zeros(task.num_classes, dtype=torch.float64, device=device)
     before = [(module, module.training) for module in model.modules()]
     tap = Tap(model.eval())
     sums = squares = torch.zeros((), dtype=torch.float64, device=device)
     try:
         for index, inputs in source.stream(torch.split(torch.arange(len(source)), EVALUATION_ROWS)):
-            whole.forward(model, Batch(whole.load(inputs, augment="none", generator=None), target[index], index))
-            features = tap.take()
-            if features is None or features.ndim != 2 or len(features) != len(index):
+            rows = whole.forward(model, Batch(whole.load(inputs, augment="none", generator=None), target[index], index))
+            features = tap.take() if rows.features is None else rows.features
+            if features is None or features.ndim != 2 or len(features) != len(rows.target):
                 found = "nothing" if features is None else f"shape {list(features.shape)}"
                 raise CombinationError(
                     f"class means are taken of one feature vector a row, [N, d], and the last linear layer of "
                     f"{type(model).__name__} was given {found}"
                 )
             exact = F.normalize(features.double(), dim=1) if unit else features.double()
-            summed = exact.new_zeros(len(counts), exact.shape[1]).index_add_(0, target[index], exact)
-            sums, squares = sums + summed, squares + exact.square().sum()
+            mass = torch.ones_like(exact[:, 0]) if rows.share is None else rows.share.double()
+            counts = counts.index_add(0, rows.target, mass)
+            summed = exact.new_zeros(len(counts), exact.shape[1]).index_add_(0, rows.target, exact * mass[:, None])
+            sums, squares = sums + summed, squares + (exact.square().sum(1) * mass).sum()
     finally:
         tap.close()
         for module, flag in before:
             module.training = flag
     means = sums / counts.clamp_min(1).unsqueeze(1)
     within = squares - (counts * means.square().sum(1)).sum()
-    freedom = means.shape[1] * max(len(target) - int((counts > 0).sum()), 1)
+    freedom = means.shape[1] * max(float(counts.sum()) - int((counts > 0).sum()), 1)
     return means.float(), max(float(within) / freedom, 1e-6)

@@ -8,6 +8,7 @@ from steelyard.core.objective import Objective
 from steelyard.core.stage import Stage, Stages
 from steelyard.core.task import Source, TaskView
 from steelyard.methods._meta_set import MetaFrom, meta_set
+from steelyard.methods._rows import one_row_an_input
 from steelyard.weightings import Lookahead, LossCurveNet, LossCurves
 from steelyard.weightings.loss_curve_net import centred
 
@@ -60,6 +61,7 @@ def curvenet(
         >>> describe_method("curvenet").words
         {'weighting': 'loss-curves (stage 1), loss-curve-net (stage 2)', 'stages': '2'}
     """
+    one_row_an_input(task, "curvenet")
     trained, pool = meta_set(task, meta_rows, meta_from, 100, meta)
     source = task.train if trained is None else trained.splits["train"]
     record = LossCurves(len(source), probe_epochs)

@@ -10,6 +10,7 @@ from steelyard.core.stage import Stage, Stages
 from steelyard.core.task import Source, TaskView
 from steelyard.descents import Anchored
 from steelyard.methods._meta_set import MetaFrom, chosen, meta_set
+from steelyard.methods._rows import one_row_an_input
 from steelyard.weightings import OptimalTransport, TransportOptions
 
 SEARCH = {"cost": "combined|feature|label", "eps": "log(0.01..1)", "anchor": "0|0.3|1|3"}
@@ -68,6 +69,7 @@ def ot(
         >>> describe_method("ot").words
         {'weighting': 'optimal-transport'}
     """
+    one_row_an_input(task, "ot")
     where = chosen(task, meta_rows, meta_from)
     in_both = meta is None and where == "train"
     trained, pool = meta_set(task, meta_rows, "held_out" if in_both else where, 100, meta)

@@ -18,9 +18,16 @@ from steelyard.nets.heads import with_head
 from steelyard.nets.mlp import MLP
 from steelyard.nets.resnet32 import ResNet32
 from steelyard.nets.small_cnn import SmallCNN
+from steelyard.nets.small_vit import SmallViT
 from steelyard.nets.table_net import TableNet
 
-OWN: dict[str, Callable[..., nn.Module]] = {"resnet32": ResNet32, "small-cnn": SmallCNN, "mlp": MLP, "table-net": TableNet}
+OWN: dict[str, Callable[..., nn.Module]] = {
+    "resnet32": ResNet32,
+    "small-cnn": SmallCNN,
+    "small-vit": SmallViT,
+    "mlp": MLP,
+    "table-net": TableNet,
+}
 FOR_TABLES = ("mlp", "table-net")
 LIBRARIES = ("timm", "torchvision")
 EXTRA = "pip install 'steelyard[vision]'"
@@ -38,14 +45,15 @@ def build(
     """A fresh model; its weights are drawn from torch's global generator.
 
     Args:
-        name: "resnet32", "small-cnn", "mlp", "table-net", "timm:NAME", "torchvision:NAME", or the bare NAME of a timm or
-            torchvision model where only one of them has it.
+        name: "resnet32", "small-cnn", "small-vit", "mlp", "table-net", "timm:NAME", "torchvision:NAME", or the bare NAME of a
+            timm or torchvision model where only one of them has it.
         num_classes: C, at least 1; the models of timm and torchvision get a last layer of this size and keep their stem.
         input_shape: shape of one input: `(channels, height, width)` of an image or `(d,)` for d numeric columns.
         cardinalities: known categories of each categorical column ("mlp" and "table-net" only).
         pretrained: load the library's weights, which it downloads where they are not in its cache; never done unless asked.
-        **settings: further arguments of the model: `width`, `dropout` (small-cnn); `normed` (resnet32); `hidden`, `dropout`,
-            `norm` (mlp); `hidden`, `dropout`, `embedding` (table-net); whatever a timm or torchvision model takes.
+        **settings: further arguments of the model: `width`, `dropout` (small-cnn); `patch`, `width`, `depth`,
+            `heads` (small-vit); `normed` (resnet32); `hidden`, `dropout`, `norm` (mlp); `hidden`, `dropout`, `embedding`
+            (table-net); whatever a timm or torchvision model takes.
 
     Raises:
         UnknownName: no such model or setting; the message has the nearest names.

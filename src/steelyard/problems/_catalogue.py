@@ -15,7 +15,7 @@ class About:
     Attributes:
         name: on the command line.
         summary: one line.
-        kind: "images", "tables" or "arrays".
+        kind: "images", "tables", "arrays", or a kind with a protocol of its own.
         rows: in all splits.
         classes: C.
         needs: package that has the data, where steelyard itself does not depend on it.
@@ -44,6 +44,6 @@ def catalogue() -> list[About]:
 
     Example:
         >>> [about.name for about in catalogue()]
-        ['blobs', 'breast-cancer', 'digits', 'mnist', 'wine']
+        ['blobs', 'breast-cancer', 'digits', 'mnist', 'trees', 'wine']
     """
     return [importlib.import_module(f"steelyard.problems.{name.replace('-', '_')}").ABOUT for name in names()]

@@ -29,10 +29,11 @@ from steelyard.data.tabular import drop_columns, giveaways, identifiers
 from steelyard.problems._arrange import Arranged, arrange
 from steelyard.problems._catalogue import names
 from steelyard.problems._kinds import maker
-from steelyard.problems._partition import partition_of, shared_groups, without_column
+from steelyard.problems._partition import Partition, partition_of, shared_groups, without_column
 from steelyard.problems._settings import ProblemSettings
 from steelyard.settings.text import parse_call
 from steelyard.tasks import ArrayTask, ImageTask, TableTask
+from steelyard.tasks.about import ModelledTask
 
 
 def load(data: Any, settings: ProblemSettings | None = None, **changes: Any) -> Task:
@@ -96,6 +97,23 @@ def assemble(raw: Raw, settings: ProblemSettings) -> Task:
     """
     raw = _as_kind(_with_test(raw, settings), settings.task)
     partition = partition_of(raw, settings.split, settings.seed)
+    raw = prepared(raw, settings, partition)
+    if settings.target is not None and settings.target != raw.target and f"'{settings.target}'" not in raw.target:
+        unused = f"the target '{settings.target}' was not looked for, as these data come with their labels"
+        raw = replace(raw, notes=(*raw.notes, unused))
+    arranged = arrange(raw, settings, partition)
+    task = built(raw, arranged, settings)
+    task.facts, task.noise_transition = dict(arranged.facts), arranged.transition
+    return task
+
+
+def prepared(raw: Raw, settings: ProblemSettings, partition: Partition | None = None) -> Raw:
+    """Raw data without columns that are no features, and with nothing that their kind has no use for.
+
+    Raises:
+        SteelyardError: a setting, a column or a value that cannot be used.
+    """
+    partition = partition or Partition(seed=settings.seed)
     if raw.kind == "tables":
         raw = replace(without_column(raw, partition), notes=(*raw.notes, *shared_groups(raw, partition)))
         gone = () if partition.rule == "keep-time" else (partition.column,)
@@ -106,14 +124,28 @@ def assemble(raw: Raw, settings: ProblemSettings) -> Task:
         raise ArgumentError("missing", "left out, as the data are no table", repr(settings.missing))
     if raw.kind != "images" and settings.resize is not None:
         raise ArgumentError("resize", "left out, as the data are no images", settings.resize)
-    if settings.target is not None and settings.target != raw.target and f"'{settings.target}'" not in raw.target:
-        unused = f"the target '{settings.target}' was not looked for, as these data come with their labels"
-        raw = replace(raw, notes=(*raw.notes, unused))
-    arranged = arrange(raw, settings, partition)
+    return raw
+
+
+def built(raw: Raw, arranged: Arranged, settings: ProblemSettings) -> ModelledTask:
+    """The task of prepared data whose rows have been arranged."""
     build = {"images": _images, "tables": _tables, "arrays": _arrays}[raw.kind]
-    task = build(raw, arranged, settings)
-    task.facts, task.noise_transition = dict(arranged.facts), arranged.transition
-    return task
+    return build(raw, arranged, settings)
+
+
+def read_raw(data: Any, settings: ProblemSettings) -> Raw:
+    """The data as read, with the separate test rows that the settings name.
+
+    Raises:
+        SteelyardError: anything that keeps the data from being read, in one sentence.
+    """
+    if isinstance(data, str):
+        function = _function_named(data)
+        if function is not None:
+            data = function(settings)
+    if isinstance(data, Task):
+        raise ArgumentError("data", "data that a task can be made of, for this kind of task", "a task")
+    return _with_test(data if isinstance(data, Raw) else _read(data, settings), settings)
 
 
 def _read(data: Any, settings: ProblemSettings) -> Raw:

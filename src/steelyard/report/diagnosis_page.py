@@ -8,10 +8,11 @@ from typing import Any
 
 from steelyard.core.errors import DataError, SteelyardError
 from steelyard.report.html import render, write_page
+from steelyard.report.models_page import models_page
 from steelyard.report.vocabulary import DASH, number
 
 Json = dict[str, Any]
-SCRIPTS = ("base.js", "diagnosis.js")
+SCRIPTS = ("base.js", "regimes.js", "diagnosis.js")
 FILE = "diagnosis.json"
 MOST_CLASSES = 50
 """Classes that the table shows; of more, those with the lowest predicted recall."""
@@ -30,7 +31,7 @@ def write_diagnosis(folder: Path, facts: Json) -> Path:
 
     Args:
         folder: is made where it is not there.
-        facts: of `steelyard.diagnosis.diagnose`, with "command".
+        facts: of `steelyard.diagnosis.diagnose`, or of `diagnose_models`, with "command".
 
     Raises:
         SteelyardError: they cannot be written there.
@@ -59,7 +60,8 @@ def write_diagnosis_report(folder: Path) -> Path:
         raise DataError(f"there is no {path}: write it with `steelyard diagnose DATA --out {folder}`") from None
     except (OSError, ValueError) as error:
         raise DataError(f"cannot read {path} ({error}): diagnose the data again") from None
-    return write_page(Path(folder) / "report.html", render("diagnosis.html", SCRIPTS, context(facts)))
+    page = models_page(facts) if "models" in facts else render("diagnosis.html", SCRIPTS, context(facts))
+    return write_page(Path(folder) / "report.html", page)
 
 
 def context(facts: Json) -> Json:
@@ -80,6 +82,7 @@ def context(facts: Json) -> Json:
         "notes": facts["notes"],
         "command": facts["command"],
         "curve": facts["curve"],
+        "measured_note": _measured_note(facts["curve"]["measured"]),
         "data": _payload(facts),
         "dash": DASH,
     }
@@ -127,6 +130,16 @@ def headline_facts(facts: Json) -> list[tuple[str, str]]:
         ("Regime", found["regime"]),
         ("Covariance", f"shrunk by {found['shrinkage']:.2f}" if found["shrunk"] else "pooled, as it is"),
     ]
+
+
+def _measured_note(measured: Json | None) -> str:
+    """What the squares of the curve are."""
+    if measured is None:
+        return ""
+    return (
+        f"The squares are measured: discriminant analysis fitted to {measured['rows']:,} of your rows at one ratio after "
+        f"another, mean and range of {measured['draws']} draws."
+    )
 
 
 def _kind(facts: Json) -> str:

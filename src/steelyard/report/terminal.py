@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from steelyard.report.board import Board, Line, board
 from steelyard.report.store import Json
-from steelyard.report.vocabulary import DASH, in_words
+from steelyard.report.vocabulary import DASH, METRICS, in_words, metric_of
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -95,6 +95,8 @@ def _columns(view: Board) -> list[_Column]:
         _Column("p", [line.versus_p.removeprefix("p ").removeprefix("= ") for line in lines], [x.clear for x in lines], 1),
     ]
     goes = {"few_recall": 2, "many_recall": 4, "medium_recall": 5, "accuracy": 3, "macro_f1": 6, "auprc": 7, "ece": 8}
+    own = [column.name for column in view.columns if column.name not in METRICS]  # what such data alone have
+    goes |= dict.fromkeys(own, 3)
     for name, order in goes.items():
         place = next((i for i, column in enumerate(view.columns) if column.name == name), None)
         if place is None:
@@ -108,6 +110,7 @@ def _columns(view: Board) -> list[_Column]:
         view.metric.label.lower(),
         "vs ce",
         "p",
+        *(metric_of(name).label.lower() for name in own),
         "many",
         "medium",
         "few",

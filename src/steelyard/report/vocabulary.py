@@ -72,7 +72,7 @@ def _metrics() -> dict[str, Metric]:
         Metric("auprc", "AUPRC", "average precision (mean of one-vs-rest for several classes)"),
         Metric("ece", "ECE", "expected calibration error, lower is better", higher_is_better=False),
         Metric("g_mean", "G-mean", "geometric mean of the class recalls", core=False),
-        Metric("mcc", "MCC", "Matthews correlation coefficient, -1 to 1", percent=False, digits=3, core=False),
+        Metric("mcc", "MCC", "Matthews correlation coefficient, -1 to 1", percent=False, digits=3, core=True),
         Metric(
             "classwise_ece", "Class-wise ECE", "calibration error averaged over classes", higher_is_better=False, core=False
         ),

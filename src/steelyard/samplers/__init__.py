@@ -9,6 +9,7 @@ from steelyard.samplers.balanced import BalancedSampler
 from steelyard.samplers.batched import Batched
 from steelyard.samplers.by_class import ClassSampler
 from steelyard.samplers.deferred import DeferredSampler
+from steelyard.samplers.episodes import EpisodeSampler
 from steelyard.samplers.power import PowerSampler
 from steelyard.samplers.progressive import ProgressiveSampler
 from steelyard.samplers.under import UnderSampler
@@ -18,6 +19,7 @@ __all__ = [
     "Batched",
     "ClassSampler",
     "DeferredSampler",
+    "EpisodeSampler",
     "PowerSampler",
     "ProgressiveSampler",
     "Sampler",

@@ -62,7 +62,8 @@ class Combination:
         programs = [started(method, task) for _, method in self.parts]
         stage = merged(names, [next(program) for program in programs])
         if _open_weightings(stage):
-            _leave_prior(stage, _corrected_elsewhere([dry_run(method) for _, method in self.parts]))
+            known = [method for name, method in self.parts if not kind_of_method(name)]  # the others need data of their kind
+            _leave_prior(stage, _corrected_elsewhere([dry_run(method) for method in known]))
         model = yield stage
         returned = {name: _last_word(name, program, model) for name, program in zip(names, programs, strict=True)}
         judging = {name: judged for name, judged in returned.items() if judged is not None}
@@ -168,7 +169,7 @@ def _prior_power(run: DryRun, sampled: float) -> float:
 def _loss_power(loss: nn.Module, sampled: float) -> float:
     """Losses that shift or weigh by the prior; margins and smoothing by class size are no prior correction."""
     kind, facts = type(loss).__name__, vars(loss)
-    if kind in ("BalancedSoftmax", "GeneralizedClassAware"):
+    if kind in ("BalancedSoftmax", "GeneralizedClassAware", "RebalancedBinary"):
         return 1.0
     if kind == "ARB":  # with batch counts it corrects what the sampler has left
         return 1.0 if "shift" in loss.state_dict() else max(0.0, 1.0 - sampled)

@@ -8,7 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from steelyard.core.errors import ArgumentError
+from steelyard.core.errors import ArgumentError, CombinationError
+from steelyard.core.rows import LABEL_SETS
 
 
 def leaves(inputs: Any) -> list[Tensor]:
@@ -79,3 +80,17 @@ def unflat(numbers: Tensor, like: Any) -> Any:
         return numbers[:, start - size : start].reshape(leaf.shape).to(leaf.dtype)
 
     return each(filled, like)
+
+
+def refuse_label_sets(inputs: Any, does: str) -> None:
+    """Refuse inputs that have several labels each.
+
+    Args:
+        inputs: of the batch.
+        does: the transform and what it does that needs one class an input, the first part of the message.
+
+    Raises:
+        CombinationError: they have.
+    """
+    if isinstance(inputs, Mapping) and LABEL_SETS in inputs:
+        raise CombinationError(f"{does}, and these inputs have several labels each: use mixup, or none")

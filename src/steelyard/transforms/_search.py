@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from steelyard.core.errors import ArgumentError, CombinationError
 from steelyard.core.pool import RowPool
 from steelyard.core.task import Source
-from steelyard.transforms._leaves import each, flat, is_number, leaves, unflat
+from steelyard.transforms._leaves import each, flat, is_number, leaves, refuse_label_sets, unflat
 
 BOX_ROWS = 8192
 """The ends of the data are looked for among this many rows, evenly spaced, where there are more."""
@@ -98,6 +98,7 @@ def check_quantities(inputs: Any) -> None:
     Raises:
         CombinationError: no floating-point tensor among them.
     """
+    refuse_label_sets(inputs, "major-to-minor turns an input of one class into one of another")
     found = leaves(inputs)
     if not any(is_number(leaf) for leaf in found):
         kinds = ", ".join(sorted({str(leaf.dtype).removeprefix("torch.") for leaf in found}))

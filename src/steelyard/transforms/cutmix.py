@@ -8,6 +8,7 @@ from torch import Tensor
 from steelyard.core.errors import ArgumentError, CombinationError
 from steelyard.core.oracle import Oracle
 from steelyard.core.rows import Batch
+from steelyard.transforms._leaves import refuse_label_sets
 from steelyard.transforms._mixing import check_alpha, draw_beta, refuse_extra, two_rows
 
 
@@ -59,6 +60,7 @@ class CutMix:
         if self.alpha == 0 or self.probability == 0:
             return batch
         refuse_extra(batch, "cutmix cannot mix")
+        refuse_label_sets(batch.inputs, "cutmix shares out one class an image")
         images = batch.inputs
         if not isinstance(images, Tensor) or images.ndim != 4:
             found = f"shape {list(images.shape)}" if isinstance(images, Tensor) else f"a {type(images).__name__}"

@@ -8,7 +8,7 @@ from torch import Tensor
 from steelyard.core.errors import ArgumentError, CombinationError
 from steelyard.core.oracle import Oracle
 from steelyard.core.rows import Batch
-from steelyard.transforms._leaves import each, is_number, joined, leaves, pick
+from steelyard.transforms._leaves import each, is_number, joined, leaves, pick, refuse_label_sets
 
 
 class RandomOversample:
@@ -73,6 +73,7 @@ class RandomOversample:
             return batch
         copies = pick(batch.inputs, again)
         if self.noise > 0:
+            refuse_label_sets(batch.inputs, "random-oversample with noise shakes all numbers of an input")
             copies = each(lambda copy, whole: self._shaken(copy, whole, oracle.generator), copies, batch.inputs)
         return batch.replace(
             inputs=joined(batch.inputs, copies),

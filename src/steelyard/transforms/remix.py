@@ -11,6 +11,7 @@ from steelyard.core.counts import CountsLike, effective
 from steelyard.core.errors import ArgumentError, CombinationError
 from steelyard.core.oracle import Oracle
 from steelyard.core.rows import Batch
+from steelyard.transforms._leaves import refuse_label_sets
 from steelyard.transforms._mixing import blended, check_alpha, draw_mix, length, refuse_extra, two_rows
 
 Rule = Literal["remix", "mamix"]
@@ -131,6 +132,7 @@ class Remix(nn.Module):
         if self.alpha == 0:
             return batch
         refuse_extra(batch, "remix cannot mix")
+        refuse_label_sets(batch.inputs, "remix goes by the class of each input")
         if batch.owner is not None:
             raise CombinationError("remix cannot mix a batch that was mixed before: its inputs have no single class")
         stream = oracle.generator

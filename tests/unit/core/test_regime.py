@@ -104,3 +104,14 @@ def test_numbers_of_any_type_are_taken_and_others_named() -> None:
     for name, value in {"epochs": 2.5, "batch_size": "8", "lr": "0.1", "patience": 1.5, "milestones": 0.5, "lr ": None}.items():
         with pytest.raises(ArgumentError, match=f"regime.{name.strip()}"):
             Regime(**{name.strip(): value})  # type: ignore[arg-type]
+
+
+def test_clipping_has_the_bits_of_torch() -> None:
+    stream = torch.Generator().manual_seed(0)
+    both = [[nn.Parameter(torch.zeros(shape)) for shape in ((3, 4), (7,), (2, 2, 2))] for _ in range(2)]
+    for ours, theirs in zip(*both, strict=True):
+        ours.grad = torch.randn(ours.shape, generator=stream)
+        theirs.grad = ours.grad.clone()
+    clip(both[0], 0.7)
+    torch.nn.utils.clip_grad_norm_(both[1], 0.7)
+    assert all(torch.equal(a.grad, b.grad) for a, b in zip(*both, strict=True))  # type: ignore[arg-type]

@@ -7,7 +7,9 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call, stack_module_state, vmap
 
-from steelyard.core.stacked_layers import for_many, kept
+from steelyard.core.stacked import Members
+from steelyard.core.stacked_layers import for_many, goes_without_map, joined, kept
+from steelyard.nets.table_net import TableNet
 
 
 def both(make: list[nn.Module], inputs: Tensor, many: bool) -> tuple[Tensor, list[Tensor]]:
@@ -80,3 +82,48 @@ def test_half_precision_and_evaluation_take_the_plain_way() -> None:
     wanted = nn.functional.layer_norm(inputs, (4,)).relu()
     torch.testing.assert_close(vmap(bare.eval(), randomness="different")(inputs), wanted)
     torch.testing.assert_close(vmap(bare.double(), randomness="different")(inputs.double()), wanted.double())
+
+
+def test_columns_of_members_stand_beside_those_that_all_share() -> None:
+    shared, own = torch.arange(10.0).reshape(5, 2), torch.arange(15.0).reshape(3, 5, 1)
+    found = joined([shared, own])
+    for member in range(3):
+        assert torch.equal(found[member], torch.cat([shared, own[member]], 1))
+    assert joined([shared]) is shared
+
+
+@pytest.mark.parametrize("embedding", ["periodic", "piecewise", "none"])
+@pytest.mark.parametrize("cardinalities", [(), (4, 1)])
+def test_networks_for_tables_need_no_map(embedding: str, cardinalities: tuple[int, ...]) -> None:
+    models = [TableNet(3, 4, cardinalities, dropout=0.0, embedding=embedding) for _ in range(3)]
+    members = Members(models).train()
+    assert members._direct
+    inputs: dict[str, Tensor] = {"numeric": torch.randn(50, 4), "categorical": torch.randint(-1, 6, (50, 2))}
+    given = inputs if cardinalities else inputs["numeric"]
+    found, wanted = members.each(given), torch.stack([model(given) for model in models])
+    torch.testing.assert_close(found, wanted, rtol=1e-4, atol=1e-5)
+    found.square().sum().backward()
+    wanted.square().sum().backward()
+    for name, value in members.named_parameters():
+        other = torch.stack([model.get_parameter(name).grad for model in models])  # type: ignore[misc]
+        torch.testing.assert_close(value.grad, other, rtol=1e-3, atol=1e-4)
+
+
+def test_a_hook_on_a_layer_of_columns_asks_for_the_map() -> None:
+    model = TableNet(2, 3)
+    model.columns.register_forward_hook(lambda layer, inputs, output: None)
+    assert not goes_without_map(for_many(copy.deepcopy(model)))
+    assert goes_without_map(for_many(TableNet(2, 3)))
+
+
+def test_dropout_after_silu_differs_between_members_and_keeps_its_share() -> None:
+    layers = nn.Sequential(nn.Linear(4, 500), nn.SiLU(), nn.Dropout(0.2))
+    bare = for_many(copy.deepcopy(layers))
+    values = {name: torch.stack([value] * 2) for name, value in layers.named_parameters()}
+    with torch.no_grad():
+        found = vmap(lambda own: functional_call(bare, own, (torch.ones(9, 4),)), randomness="different")(values)
+        whole_output = layers[:2](torch.ones(9, 4))
+    assert not torch.equal(found[0], found[1])
+    assert float((found == 0).float().mean()) == pytest.approx(0.2, abs=0.03)
+    kept_values = torch.where(found == 0, whole_output, found)
+    torch.testing.assert_close(kept_values[found != 0], (whole_output / 0.8).expand_as(found)[found != 0], rtol=1e-3, atol=1e-5)

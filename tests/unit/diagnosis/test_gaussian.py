@@ -163,3 +163,10 @@ def test_normal_functions() -> None:
     np.testing.assert_allclose(log_tail_ratio(middle[:4], width[:4]), expected, atol=1e-10)
     assert log_tail_ratio(middle, width)[4] == pytest.approx(1.0)
     assert shifted([0, 1, -1], [0, 0, 0]).tolist() == [0, np.inf, -np.inf]
+
+
+def test_a_tiny_separability_overflows_nowhere() -> None:
+    """Warnings are errors here: the square of the boundary's place would be infinite."""
+    found = bayes([2.0, 100.0], 1e-160)
+    assert found.minority_recall.tolist() == [0.0, 0.0]
+    assert found.slope.tolist() == [0.0, 0.0]

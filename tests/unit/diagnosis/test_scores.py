@@ -9,7 +9,7 @@ from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 from sklearn.metrics import roc_auc_score
 
 from steelyard.diagnosis.prepare import prepare
-from steelyard.diagnosis.scores import _components, _folds, _lda, _log_odds, held_out
+from steelyard.diagnosis.scores import _components, _folds, _log_odds, discriminant, held_out
 
 
 def blobs(counts: list[int], d: int, apart: float, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
@@ -52,7 +52,7 @@ def test_the_discriminant_is_scikit_learn_s() -> None:
     X, y = blobs([60, 25, 15], 4, 1.0)
     prepared = prepare(X, y)
     train = np.arange(100) % 2 == 0
-    scores = _lda(prepared, train, prepared.rows[~train], None)
+    scores = discriminant(prepared, train, prepared.rows[~train], None)
     model = LinearDiscriminantAnalysis(solver="lsqr").fit(prepared.rows[train], y[train])
     # scikit-learn divides by the rows, we by the rows less the classes.
     ratio = (train.sum() - 3) / train.sum()

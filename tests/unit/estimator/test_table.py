@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from steelyard.core.fit import fit
+from steelyard.core.members import fit_members
 from steelyard.core.regime import Regime
 from steelyard.core.rows import Batch
 from steelyard.core.task import TaskView
@@ -81,3 +82,18 @@ def test_counts_of_fractional_weights_are_those_of_mean_one_and_no_class_vanishe
     assert table(range(12), weights).task().counts.tolist() == table(range(12)).task().counts.tolist()
     weights[1::3] = 1e-6  # all rows of class 1
     assert table(range(12), weights).task().counts.tolist()[1] == 1
+
+
+@pytest.mark.parametrize("folds", [None, torch.arange(12) % 2])
+def test_members_with_weights_are_trained_at_once_and_are_each_what_they_are_alone(folds):
+    weights = [1, 2, 3, 1, 1, 2, 1, 1, 4, 1, 1, 1]
+    task = table(range(12), weights).task()
+    cohort = fit_members(task, resolve_method("ce"), REGIME, seeds=[3, 4], folds=folds)
+    assert cohort.vectorised, cohort.why
+    if folds is not None:  # a member's own rows, with their weights, are all that it has learnt from
+        assert cohort.out_of_fold().shape == (12, 2)
+        own = folds != 0
+        task = table(torch.arange(12)[own], torch.tensor(weights)[own], task.encoder).task()
+    alone = fit(task, resolve_method("ce"), REGIME, seed=3).model
+    for first, second in zip(cohort.model.member(0).parameters(), alone.parameters(), strict=True):
+        assert torch.allclose(first, second, atol=2e-4)

@@ -9,7 +9,7 @@ from steelyard.core.errors import ArgumentError
 from steelyard.core.head import find_head
 from steelyard.core.seeds import generator
 from steelyard.nets.numeric_embeddings import PeriodicEmbedding, PiecewiseLinearEmbedding
-from steelyard.nets.table_net import EMBEDDINGS, MEDIUM, TableNet, settings_for
+from steelyard.nets.table_net import EMBEDDINGS, MEDIUM, FromColumns, TableNet, settings_for
 
 every_embedding = pytest.mark.parametrize("embedding", EMBEDDINGS)
 
@@ -203,3 +203,15 @@ def test_settings_by_rows_embed_numbers_between_small_and_large():
     assert [s["dropout"] for s in found] == [0.1, 0.1, 0.1, 0.1, 0.0]
     for settings in found:
         assert TableNet(2, 3, **settings)(torch.zeros(4, 3)).shape == (4, 2)
+
+
+@pytest.mark.parametrize("columns", [3, 60])
+def test_the_layer_from_columns_is_a_linear_layer(columns: int):
+    layer, plain = FromColumns(columns, 64), torch.nn.Linear(columns, 64)
+    plain.load_state_dict(layer.state_dict())
+    inputs = torch.randn(9, columns, requires_grad=True)
+    torch.testing.assert_close(layer(inputs), plain(inputs))
+    found, wanted = (torch.autograd.grad(own(inputs).square().sum(), [inputs, *own.parameters()]) for own in (layer, plain))
+    for gradient, other in zip(found, wanted, strict=True):
+        torch.testing.assert_close(gradient, other, rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(layer(torch.ones(2, 5, columns)), plain(torch.ones(2, 5, columns)))

@@ -8,15 +8,17 @@ from steelyard.core.stage import Stage, Steps
 from steelyard.core.task import TaskView
 from steelyard.methods import CONTROLS
 from steelyard.settings.describe import describe_method, describe_methods, reference_in
-from steelyard.settings.names import known_names
+from steelyard.settings.names import data_kinds, known_names
 
 
 def test_every_method_is_described() -> None:
     infos = describe_methods()
-    assert [info.name for info in infos] == known_names("method")
+    assert [(info.of, info.name) for info in infos] == [
+        (of, name) for of in ("", *data_kinds()) for name in known_names("method", of)
+    ]
     for info in infos:
         assert info.summary.endswith(".")
-        assert len(info.source) > 10
+        assert len(info.source) >= 10
         assert json.loads(json.dumps(info.to_json()))["words"] == info.words
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from steelyard.core.errors import ArgumentError, SteelyardError, UnknownName
-from steelyard.settings.names import imported, known_names, public_modules, resolve
+from steelyard.settings.names import data_kinds, imported, kind_of_method, known_names, public_modules, resolve
 
 
 def test_a_dash_is_an_underscore_in_the_module() -> None:
@@ -21,6 +21,17 @@ def test_known_names_are_the_files_of_the_room() -> None:
     files = {path.stem for path in Path(steelyard.methods.__file__).parent.glob("[!_]*.py")}
     assert known_names("method") == sorted(stem.replace("_", "-") for stem in files)
     assert not [name for name in public_modules("steelyard.core") if name.startswith("_")]
+
+
+def test_methods_for_one_kind_of_data_are_found_by_their_name_alone() -> None:
+    named = [(of, name) for of in data_kinds() for name in known_names("method", of)]
+    assert ("graphs", "meta-gcn") in named
+    everywhere = [*known_names("method"), *(name for _, name in named)]
+    assert len(set(everywhere)) == len(everywhere)  # or a name would stand for two methods
+    for of, name in named:
+        assert resolve("method", name).__module__ == f"steelyard.methods.{of}.{name}".replace("-", "_")
+        assert kind_of_method(f"{name}(setting=1)") == of
+    assert kind_of_method("la(tau=2)") == ""
 
 
 @pytest.mark.parametrize(

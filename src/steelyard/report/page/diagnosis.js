@@ -1,15 +1,5 @@
 "use strict";
 // The pictures of a diagnosis: recall against the ratio of the classes, and the map of the regimes.
-const BLUE = { light: "#0072b2", dark: "#4aa8e0" }, GREEN = { light: "#1b7f5c", dark: "#58c79b" };
-const REGIMES = {
-  Normal: { light: "#4f8f6b", dark: "#63b487" },
-  Mild: { light: "#c9a227", dark: "#dcbb4e" },
-  Extreme: { light: "#c8702d", dark: "#e0904f" },
-  Catastrophic: { light: "#a93636", dark: "#d96a6a" },
-};
-const figure = (x, digits = 3) => (x === null || x === undefined ? "–" : x.toLocaleString("en", { maximumSignificantDigits: digits }));
-const ratio = (x) => `${figure(x)} to 1`;
-
 plot("curve", () => {
   const t = theme(), c = DATA.curve, p = c.point;
   const line = (name, values, hue, dash, width = 2) => ({
@@ -20,23 +10,22 @@ plot("curve", () => {
   const mark = { type: "scatter", mode: "markers", name: "your data", x: [p.eta], y: [100 * p.recall], error_y: bars, marker: { size: 12, color: t.ink }, text: [`your data: ratio ${ratio(p.eta)}<br>recall ${percent(p.recall)}${p.low === null ? "" : ` (${percent(p.low)} to ${percent(p.high)})`}${p.held_out === null ? "" : `<br>on rows held out ${percent(p.held_out)}`}`], hoverinfo: "text" };
   const after = { type: "scatter", mode: "markers", name: "your data, adjusted", x: [p.eta], y: [100 * p.adjusted], marker: { size: 11, color: t.card, line: { color: colour(GREEN), width: 2.5 } }, text: [`your data, adjusted<br>recall ${percent(p.adjusted)}`], hoverinfo: "text", showlegend: false };
   const held = p.held_out === null ? [] : [{ type: "scatter", mode: "markers", name: "on rows held out", x: [p.eta], y: [100 * p.held_out], marker: { size: 10, symbol: "x-thin", color: t.ink, line: { width: 2, color: t.ink } }, hoverinfo: "skip" }];
+  const own = c.measured === null ? [] : [
+    { type: "scatter", mode: "markers", name: "measured", x: c.measured.eta, y: c.measured.recall.map((v) => 100 * v), error_y: { type: "data", symmetric: false, array: c.measured.recall.map((v, i) => 100 * (c.measured.high[i] - v)), arrayminus: c.measured.recall.map((v, i) => 100 * (v - c.measured.low[i])), color: t.few, thickness: 1.2, width: 4 }, marker: { size: 9, symbol: "square", color: t.few }, text: c.measured.recall.map((v, i) => `measured with ${count(c.measured.rows)} rows, ratio ${ratio(c.measured.eta[i])}<br>recall ${percent(v)} (${percent(c.measured.low[i])} to ${percent(c.measured.high[i])} in ${c.measured.draws} draws)<br>predicted for so many rows ${percent(c.measured.predicted[i])}`), hoverinfo: "text" },
+    ...(c.measured.predicted.some((v) => v !== null) ? [{ type: "scatter", mode: "lines", name: "predicted for these", x: c.measured.eta, y: c.measured.predicted.map((v) => (v === null ? null : 100 * v)), line: { color: t.few, width: 1.3, dash: "dot" }, hoverinfo: "skip" }] : []),
+  ];
   const traces = [
     line("best possible", c.limit, t.soft, "dot", 1.6),
     line("these rows", c.recall, colour(BLUE), "solid"),
     line("these rows, adjusted", c.adjusted, colour(GREEN), "dash"),
-    ...held, after, mark,
+    ...own, ...held, after, mark,
   ];
-  return { traces, frame: { showlegend: true, legend: { orientation: "h", y: 1.02, yanchor: "bottom", x: 0, font: { size: 12 } }, xaxis: { title: "majority rows to one minority row (eta)", type: "log", dtick: 1 }, yaxis: { title: `found of ${short(c.minority)} (recall), %`, range: [-3, 103] }, margin: { l: 56, r: 14, t: 66, b: 46 } } };
+  return { traces, frame: { showlegend: true, legend: { orientation: "h", y: 1.02, yanchor: "bottom", x: 0, font: { size: 12 } }, xaxis: { title: "majority rows to one minority row (eta)", type: "log", dtick: 1 }, yaxis: { title: `found of ${short(c.minority)} (recall), %`, range: [-3, 103] }, margin: { l: 56, r: 14, t: c.measured === null ? 66 : 84, b: 46 } } };
 });
 
 plot("map", () => {
-  const t = theme(), m = DATA.map, names = ["Normal", "Mild", "Extreme", "Catastrophic"];
+  const t = theme(), m = DATA.map;
   const widest = Math.max(3.3, ...m.places.map((p) => Math.log10(p.eta) + 0.4));
-  const edges = [m.delta.map(() => 0), ...names.slice(0, 3).map((name) => m.limits[name].map((v) => (v === null ? 9 : Math.min(v, 9)))), m.delta.map(() => 9)];
-  const areas = names.map((name, i) => ({
-    type: "scatter", mode: "lines", x: [...edges[i], ...[...edges[i + 1]].reverse()], y: [...m.delta, ...[...m.delta].reverse()],
-    fill: "toself", fillcolor: see(colour(REGIMES[name]), 0.2), line: { width: 0 }, hoverinfo: "skip", name, showlegend: true,
-  }));
   const half = m.half.length ? [{ type: "scatter", mode: "lines", x: m.half, y: m.delta, line: { color: t.ink, width: 1.4, dash: "dot" }, hoverinfo: "skip", showlegend: false }] : [];
   const top = m.delta[m.delta.length - 1], at = (v) => Math.min(v, top);
   const marks = {
@@ -45,8 +34,7 @@ plot("map", () => {
     error_y: m.places.length > 20 ? undefined : { type: "data", symmetric: false, array: m.places.map((p) => (p.high === null ? top : Math.max(p.high - p.delta, 0))), arrayminus: m.places.map((p) => Math.max(p.delta - (p.low ?? 0), 0)), color: t.soft, thickness: 1.2, width: 4 },
     hovertext: m.places.map((p) => `<b>${esc(p.name)}</b>: ${p.regime}<br>ratio ${ratio(p.eta)}<br>separability ${figure(p.delta)}${p.low === null ? "" : ` (${figure(p.low)} to ${p.high === null ? "∞" : figure(p.high)})`}<br>recall ${percent(p.recall)}`), hoverinfo: "text",
   };
-  const ticks = [0, 1, 2, 3, 4, 5, 6].filter((v) => v <= widest);
-  return { traces: [...areas, ...half, marks], frame: { showlegend: true, legend: { orientation: "h", y: 1.02, yanchor: "bottom", x: 0, font: { size: 12 } }, xaxis: { title: "rows of the other class to one of this class (eta)", range: [-0.08, widest], tickvals: ticks, ticktext: ticks.map((v) => count(10 ** v)) }, yaxis: { title: "separability (delta)", range: [0, top] }, margin: { l: 56, r: 14, t: 30, b: 46 } } };
+  return { traces: [...regimeAreas(m), ...half, marks], frame: regimeFrame(m, widest) };
 });
 
 draw();

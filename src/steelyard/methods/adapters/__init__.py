@@ -1,0 +1,1 @@
+"""Methods for pre-trained backbones with adapters."""

@@ -1,0 +1,1 @@
+"""Methods for few-shot episodes: one learner a file."""

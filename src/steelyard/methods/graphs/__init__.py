@@ -1,0 +1,1 @@
+"""Methods for nodes of a graph."""

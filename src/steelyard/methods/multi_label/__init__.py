@@ -1,0 +1,1 @@
+"""Methods for examples with several labels each."""

@@ -1,0 +1,1 @@
+"""Methods for pictures to verify: embeddings that are compared."""

@@ -1,0 +1,1 @@
+"""Point clouds: geometric features, geodesic pieces, samples of equal size, and the task made of them."""
