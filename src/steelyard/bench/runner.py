@@ -39,13 +39,14 @@ class Machine:
         """Processes and torch threads of each, for the runs of a whole comparison.
 
         Not for the runs that are left: a run must go on with the threads it began with to end with the same bits.
+        OMP_NUM_THREADS, where it is set, is the most that a new one gets.
 
         Args:
             runs: of the comparison, finished or not.
             threads: those that it was begun with, whatever `jobs` was then; None for a new one.
         """
         jobs = max(1, min(self.jobs or _cores(), runs))
-        return jobs, threads or max(1, _cores() // jobs)
+        return jobs, threads or max(1, min(_cores() // jobs, _most_threads()))
 
 
 class Display(Protocol):
@@ -248,6 +249,12 @@ def _cores() -> int:
         return len(os.sched_getaffinity(0))
     except AttributeError:  # not offered on macOS
         return os.cpu_count() or 1
+
+
+def _most_threads() -> int:
+    """Threads that the environment allows: on a busy machine more of them than free cores wait for each other."""
+    given = os.environ.get("OMP_NUM_THREADS", "").split(",")[0].strip()
+    return int(given) if given.isdecimal() and int(given) > 0 else _cores()
 
 
 def check_folder(out: Path, holds: str = "runs") -> None:

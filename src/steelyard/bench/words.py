@@ -26,9 +26,9 @@ def verdict(board: Board, best: Row | None, has_reference: bool) -> str:
     """
     metric = str(board["metric"]).replace("_", " ")
     if best is None:
-        return f"No finished run has a {metric}."
+        return f"No finished run has {_a(metric)} {metric}."
     numbers = best[FIELD[board["select"]]][board["metric"]]
-    first = f"{best['method']} is first with a {metric} of {numbers['mean']:.3f}"
+    first = f"{best['method']} is first with {_a(metric)} {metric} of {numbers['mean']:.3f}"
     if numbers["low"] is None:
         first += f" from {_seeds(best['n_seeds'])}."
     else:

@@ -98,11 +98,18 @@ class CohortTask(Task):
             return _Held(self.task.load(inputs.inputs, augment=augment, generator=generator), inputs.folds)
         return self.task.load(inputs, augment=augment, generator=generator)
 
+    def prepared(self, batch: Batch) -> Batch:
+        """As the task does."""
+        return self.task.prepared(batch)
+
     def forward(self, model: nn.Module, batch: Batch) -> Rows:
         """Rows of all members while training `[k * N]`; in evaluation mode those of their mean `[N]`."""
         assert isinstance(model, Members)
         if isinstance(batch.inputs, _Held):
-            return super().forward(_saying(self._out_of_fold(model, batch.inputs)), batch)
+            held = batch.inputs
+            batch = self.prepared(batch.replace(inputs=held.inputs))
+            return super().forward(_saying(self._out_of_fold(model, _Held(batch.inputs, held.folds))), batch)
+        batch = self.prepared(batch)
         if not model.training:
             return super().forward(model, batch)
         if batch.extra:

@@ -10,8 +10,10 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.autograd import forward_ad
 
 from steelyard.core.stacked_products import Affine, Block, Hidden
+from steelyard.core.stacked_smooth import Drops, Smooth
 
 Places: TypeAlias = tuple[Any, ...]
 
@@ -25,12 +27,17 @@ POINTWISE = (nn.ReLU, nn.SiLU, nn.GELU, nn.Tanh, nn.Identity)
 def for_many(model: nn.Module) -> nn.Module:
     """Exchange rows of simple layers for such that know what to do below `torch.vmap`, in place. Nothing else changes."""
     for layer in model.modules():
+        if isinstance(layer, nn.Linear) and getattr(layer, "is_linear", False):
+            layer.__class__ = nn.Linear
+    for layer in model.modules():
         if type(layer) is nn.Sequential and len(layer) > 0 and all(_is_simple(part) for part in layer):
             layer.__class__ = _Row
     within = {id(part) for row in model.modules() if isinstance(row, _Row) for part in row}
     for layer in model.modules():
         if type(layer) is nn.Linear and id(layer) not in within and _is_simple(layer):
             layer.__class__ = _Alone
+        if type(layer) is nn.Embedding and layer.max_norm is None and not layer.sparse and not _is_hooked(layer):
+            layer.__class__ = _Lookup
     return model
 
 
@@ -38,14 +45,15 @@ def goes_without_map(model: nn.Module) -> bool:
     """Can layers `for_many` be given the members' numbers stacked, without `torch.vmap`, which costs time of its own?
 
     So it is where the model says that nothing but such layers touches what comes after its first one (`members_in_rows`), and
-    all parameters are theirs.
+    all parameters are theirs, or of layers that say themselves that they take those of members, `[k, ...]`, as well
+    (`takes_members`).
     """
     if not getattr(model, "members_in_rows", False):
         return False
     held = {
         id(value)
         for row in model.modules()
-        if isinstance(row, _Row | _Alone)
+        if isinstance(row, _Row | _Alone | _Lookup) or (getattr(row, "takes_members", False) and not _is_hooked(row))
         for layer in row.modules()
         for value in layer._parameters.values()
     }
@@ -57,12 +65,44 @@ def is_fast(values: Tensor) -> bool:
     return values.device.type == "cpu" and values.dtype == torch.float32 and not torch.is_autocast_enabled("cpu")
 
 
+def is_plain() -> bool:
+    """Is no more than ordinary differentiation at work: no transform of `torch.func`, forward mode, or compiler?"""
+    return (
+        torch._C._functorch.peek_interpreter_stack() is None
+        and getattr(forward_ad, "_current_level", 0) < 0
+        and not torch.compiler.is_compiling()
+        and not torch._C._is_tracing()
+    )
+
+
+def _drops(share: float, shape: torch.Size) -> Drops | None:
+    return Drops(whole(shape), _level(share), LEVELS / (LEVELS - _dropped(share))) if share > 0 else None
+
+
 def _is_simple(layer: nn.Module) -> bool:
     """A linear layer, LayerNorm over the last dimension, dropout or an activation, without hooks."""
-    hooked = layer._forward_hooks or layer._forward_pre_hooks or layer._backward_hooks or layer._backward_pre_hooks
     if isinstance(layer, nn.LayerNorm) and (len(layer.normalized_shape) != 1 or len(list(layer.parameters())) == 1):
         return False
-    return not hooked and type(layer) in (nn.Linear, nn.LayerNorm, nn.Dropout, *POINTWISE)
+    return not _is_hooked(layer) and type(layer) in (nn.Linear, nn.LayerNorm, nn.Dropout, *POINTWISE)
+
+
+def _is_hooked(layer: nn.Module) -> bool:
+    return bool(layer._forward_hooks or layer._forward_pre_hooks or layer._backward_hooks or layer._backward_pre_hooks)
+
+
+def joined(parts: list[Tensor]) -> Tensor:
+    """Columns `[N, d]` side by side; where some are those of members, `[k, N, d]`, the others are the same for all of them.
+
+    Example:
+        >>> joined([torch.zeros(5, 2), torch.zeros(3, 5, 1)]).shape
+        torch.Size([3, 5, 3])
+    """
+    if len(parts) == 1:
+        return parts[0]
+    many = next((part.shape[:-2] for part in parts if part.ndim > 2), None)
+    if many is not None:
+        parts = [part if part.ndim > 2 else part.expand(*many, *part.shape) for part in parts]
+    return torch.cat(parts, dim=-1)
 
 
 class _Row(nn.Sequential):
@@ -82,6 +122,15 @@ class _Alone(nn.Linear):
 
     def forward(self, input: Tensor) -> Tensor:
         return _forward([self], input) if is_fast(input) else super().forward(input)
+
+
+class _Lookup(nn.Embedding):
+    """Vectors of categories `[N]`, which are the same rows for all members."""
+
+    def forward(self, input: Tensor) -> Tensor:
+        if self.weight.ndim == 2:
+            return super().forward(input)
+        return self.weight.index_select(1, input)
 
 
 def _forward(layers: list[nn.Module], inputs: Tensor) -> Tensor:
@@ -130,9 +179,17 @@ def _run(layers: list[nn.Module], found: Tensor, stacked: Iterator[Tensor]) -> T
             mask, factor = (whole(wide), LEVELS / (LEVELS - _dropped(share))) if share > 0 else (None, 1.0)
             blocks.append(Block(cast(nn.LayerNorm, norm).eps, mask, _level(share), factor))
             layers = layers[4:]
+        drops: list[Drops | None] = []
+        while not blocks and (length := _length_of_smooth(layers)):
+            share = _dropped_by(layers[2]) if length == 3 else 0.0
+            wide = torch.Size([*found.shape[:2], cast(nn.Linear, layers[0]).out_features])
+            drops.append(_drops(share, wide))
+            layers = layers[length:]
         if blocks:
             numbers = tuple(islice(stacked, 4 * len(blocks)))
             found = Hidden.apply(found, blocks, *numbers)  # type: ignore[no-untyped-call]
+        elif drops:
+            found = Smooth.apply(found, drops, *islice(stacked, 2 * len(drops)))  # type: ignore[no-untyped-call]
         else:
             found = _once(layers[0], found, stacked)
             layers = layers[1:]
@@ -146,8 +203,20 @@ def _share_of_block(layers: list[nn.Module]) -> float | None:
     linear, norm, _, dropout = layers[:4]
     if linear._parameters["bias"] is None or norm._parameters["weight"] is None:
         return None
-    share = float(cast(nn.Dropout, dropout).p) if dropout.training else 0.0
+    share = _dropped_by(dropout)
     return share if share < 1 else None
+
+
+def _length_of_smooth(layers: list[nn.Module]) -> int:
+    """How many layers come next that are Linear and SiLU, and dropout if there is such; 0 where something else comes."""
+    if [type(layer) for layer in layers[:2]] != [nn.Linear, nn.SiLU] or layers[0]._parameters["bias"] is None:
+        return 0
+    return 3 if len(layers) > 2 and type(layers[2]) is nn.Dropout and _dropped_by(layers[2]) < 1 else 2
+
+
+def _dropped_by(layer: nn.Module) -> float:
+    """The share that a layer of dropout drops in the mode that it is in."""
+    return float(cast(nn.Dropout, layer).p) if layer.training else 0.0
 
 
 def _once(layer: nn.Module, inputs: Tensor, numbers: Iterator[Tensor]) -> Tensor:

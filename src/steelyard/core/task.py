@@ -93,7 +93,7 @@ class Task(ABC):
         return inputs
 
     def prepared(self, batch: Batch) -> Batch:
-        """What `forward` makes of a batch before it asks the model: how much rows count, say. Doing so twice changes nothing."""
+        """What `forward` makes of a batch before it asks the model: how much rows count, say. Twice is as once."""
         return batch
 
     def forward(self, model: nn.Module, batch: Batch) -> Rows:

@@ -60,10 +60,10 @@ def indicator(values: Any, names: Sequence[str], what: str) -> Tensor:
 
 
 def lists(values: Any, separator: str | None, names: Sequence[str] | None, what: str) -> tuple[Tensor, tuple[str, ...]]:
-    """Labels `[N, L]` float32 and their names, from a list of labels in text for each example; an empty list is no labels.
+    """Labels `[N, L]` float32 and their names, from a list of labels for each example; an empty list is no labels.
 
     Args:
-        values: text `[N]`.
+        values: text `[N]`, or lists; text in brackets with quoted labels (as pandas writes lists, and JSON) is a list, too.
         separator: between labels; None for the first of `SEPARATORS` that occurs.
         names: the labels that there are; None for all that occur, sorted.
         what: the column, for messages.
@@ -78,12 +78,12 @@ def lists(values: Any, separator: str | None, names: Sequence[str] | None, what:
                 [0., 0.],
                 [0., 1.]]), ('cat', 'dog'))
     """
-    import pandas as pd
-
-    texts = ["" if pd.isna(value) else str(value) for value in np.asarray(values, dtype=object)]
+    cells = [_cell(value) for value in np.asarray(values, dtype=object)]
     if separator is None:
-        separator = next((one for one in SEPARATORS if any(one in text.strip() for text in texts)), SEPARATORS[0])
-    found = [[label.strip() for label in text.split(separator) if label.strip()] for text in texts]
+        texts = [cell.strip() for cell in cells if isinstance(cell, str)]
+        separator = next((one for one in SEPARATORS if any(one in text for text in texts)), SEPARATORS[0])
+    parted = [cell.split(separator) if isinstance(cell, str) else cell for cell in cells]
+    found = [[label.strip() for label in labels if label.strip()] for labels in parted]
     known = tuple(sorted({label for labels in found for label in labels}) if names is None else names)
     if not known:
         raise DataError(f"{what} names no labels: every list is empty")
@@ -95,6 +95,24 @@ def lists(values: Any, separator: str | None, names: Sequence[str] | None, what:
                 raise UnknownName("label", label, known)
             matrix[row, place[label]] = 1.0
     return matrix, known
+
+
+def _cell(value: Any) -> str | list[str]:
+    """The labels of one example: text yet to be parted, or a list as it is, also one that was written as text (`['a', 'b']`)."""
+    import pandas as pd
+
+    if isinstance(value, list | tuple | set | frozenset | np.ndarray):
+        return [str(label) for label in value]
+    if pd.isna(value):
+        return ""
+    text = str(value).strip()
+    if text[:1] + text[-1:] != "[]":
+        return text
+    try:
+        written = ast.literal_eval(text)
+    except (ValueError, SyntaxError):
+        return text
+    return [str(label) for label in written]
 
 
 def label_columns(frame: Frame, named: Sequence[str], prefix: str) -> list[str]:

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from steelyard.core.errors import ArgumentError
+from steelyard.core.stacked_layers import joined
 
 Table: TypeAlias = "Tensor | Mapping[str, Tensor]"
 NORMS = ("layer", "batch", "none")
@@ -101,7 +102,7 @@ class MLP(nn.Module):
             codes = _take(inputs, "categorical", len(self.cardinalities))
             codes = torch.where((codes < 0) | (codes > self.known), 0, codes)
             parts += [embedding(codes[:, column]) for column, embedding in enumerate(self.embeddings)]
-        return parts[0] if len(parts) == 1 else torch.cat(parts, dim=1)
+        return joined(parts)
 
 
 def _width(embedding: nn.Module) -> int:

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from steelyard.core.errors import ArgumentError
+from steelyard.nets.waves import waves
 
 
 class PeriodicEmbedding(nn.Module):
@@ -45,6 +46,8 @@ class PeriodicEmbedding(nn.Module):
         torch.Size([5, 12])
     """
 
+    takes_members = True  # see `core.stacked_layers`
+
     def __init__(self, columns: int, *, frequencies: int = 16, width: int = 4, sigma: float = 0.1) -> None:
         super().__init__()
         if columns < 1:
@@ -64,9 +67,7 @@ class PeriodicEmbedding(nn.Module):
 
     def forward(self, numeric: Tensor) -> Tensor:
         """The embedded columns `[N, d * width]`."""
-        waves = torch.cos(2 * math.pi * (numeric.unsqueeze(-1) * self.frequency + self.phase))
-        bent = torch.einsum("ndk,dkw->ndw", waves, self.weight) + self.bias
-        return torch.cat([numeric.unsqueeze(-1), bent], dim=-1).flatten(1)
+        return waves(numeric, self.frequency, self.phase, self.weight, self.bias)
 
 
 class PiecewiseLinearEmbedding(nn.Module):

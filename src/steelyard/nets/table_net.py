@@ -9,12 +9,29 @@ import torch
 from torch import Tensor, nn
 
 from steelyard.core.errors import ArgumentError
+from steelyard.core.stacked_layers import joined
 from steelyard.nets.numeric_embeddings import PeriodicEmbedding, PiecewiseLinearEmbedding
 
 Table: TypeAlias = "Tensor | Mapping[str, Tensor]"
 EMBEDDINGS = ("periodic", "piecewise", "none")
 MEDIUM = (5_000, 100_000)
 """Rows from which on, and below which, `settings_for` embeds numbers."""
+
+
+class FromColumns(nn.Linear):
+    """A linear layer from few columns to many features, whose gradient is a product that is quick on processors.
+
+    With the weight turned over in memory, the gradient of the weight is `x^T g` instead of `(g^T x)^T`: for some 15 columns a
+    third of the time.
+    """
+
+    is_linear = True  # and may be taken for nn.Linear: see `core.stacked_layers`
+
+    def forward(self, input: Tensor) -> Tensor:
+        """As `nn.Linear`."""
+        if input.ndim != 2 or input.device.type != "cpu" or 2 * self.in_features > self.out_features or self.bias is None:
+            return super().forward(input)
+        return torch.addmm(self.bias, input, self.weight.t().contiguous())
 
 
 class TableNet(nn.Module):
@@ -75,7 +92,7 @@ class TableNet(nn.Module):
         width = _width(self.columns, numeric) + sum(min(50, known // 2 + 1) for known in self.cardinalities)
         layers: list[nn.Module] = []
         for size in hidden:
-            layers += [nn.Linear(width, size), nn.SiLU(), nn.Dropout(dropout)]
+            layers += [nn.Linear(width, size) if layers else FromColumns(width, size), nn.SiLU(), nn.Dropout(dropout)]
             width = size
         self.body = nn.Sequential(*layers)
         self.head = nn.Linear(width, num_classes)
@@ -104,7 +121,7 @@ class TableNet(nn.Module):
             codes = _take(inputs, "categorical", len(self.cardinalities))
             codes = torch.where((codes < 0) | (codes > self.known), 0, codes)
             parts += [embedding(codes[:, column]) for column, embedding in enumerate(self.embeddings)]
-        return parts[0] if len(parts) == 1 else torch.cat(parts, dim=1)
+        return joined(parts)
 
 
 def settings_for(rows: int) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from steelyard.core.errors import CombinationError, DataError
+from steelyard.core.errors import ArgumentError, CombinationError, DataError
 from steelyard.nets.episodic.rebalance import Rebalance
 
 
@@ -28,6 +28,7 @@ class Episode:
         answers: labels of the queries `[Q]`, for learners that train on more than the loss of each query; None in evaluation.
 
     Raises:
+        ArgumentError: not one label for each support row.
         DataError: a label has no support row.
     """
 
@@ -40,6 +41,8 @@ class Episode:
     answers: Tensor | None = None
 
     def __post_init__(self) -> None:
+        if self.target.shape != self.support.shape[:1]:
+            raise ArgumentError("target", f"a label for each support row [{len(self.support)}]", list(self.target.shape))
         counts = self.counts
         if len(counts) > self.way or (self.target.device.type == "cpu" and bool((counts == 0).any())):
             lacking = (counts == 0).nonzero().flatten().tolist()

@@ -16,6 +16,7 @@ from steelyard.core.seeds import generator
 from steelyard.core.task import Task
 from steelyard.data import ResidentSource, Shots
 from steelyard.data.encoded import decode
+from steelyard.data.files import TABLE_SUFFIXES, suffix_of
 from steelyard.data.image_classes import has_image_classes, read_image_classes
 from steelyard.data.memory import check_array
 from steelyard.data.raw import Part, Raw
@@ -123,6 +124,8 @@ def _read(data: Any, settings: ProblemSettings) -> Raw:
         path = Path(data)
         if path.exists() and has_image_classes(path):
             return read_image_classes(path)
+        if path.is_file() and suffix_of(path) in TABLE_SUFFIXES:
+            raise DataError(f"episodes are made of images, or of an .npz file with X and y; {path} is a table")
         function = _load._function_named(str(data))
         if function is not None:
             made = function(ProblemSettings(seed=settings.seed))

@@ -58,8 +58,8 @@ def backbone_builder(model: Model, settings: Mapping[str, Any] | None = None, *,
         shape: of an input, `(C, H, W)` or `(d,)`.
 
     Raises:
-        ArgumentError: a model that does not take such inputs.
-        UnknownName: no such setting.
+        ArgumentError: a model that does not take such inputs, or a width below 1.
+        UnknownName: no such model or setting.
 
     Example:
         >>> backbone_builder("auto", {"width": 8}, shape=(1, 28, 28))().width
@@ -73,12 +73,20 @@ def backbone_builder(model: Model, settings: Mapping[str, Any] | None = None, *,
         if not images:
             raise ArgumentError("model", f"'{VECTORS}', as the inputs are vectors of {shape[0]} numbers", repr(model))
         _known(name, given, ("width",))
-        return Builder(name, _Conv4(shape[0], int(given.get("width", USUAL_WIDTH))))
+        width = given.get("width", USUAL_WIDTH)
+        if type(width) is not int or width < 1:
+            raise ArgumentError("width", "a whole number, 1 or more", width)
+        return Builder(name, _Conv4(shape[0], width))
     if name == VECTORS and not images:
         _known(name, given, ())
         return Builder(name, _Vectors(shape[0]))
     make = _Beheaded(name, shape, given)
-    make()  # what is wrong with it is said now
+    try:
+        make()  # what is wrong with it is said now
+    except UnknownName as error:
+        if error.kind != "model":
+            raise
+        raise UnknownName("model", name, (CONV4 if images else VECTORS, *error.known)) from None
     return Builder(name, make)
 
 

@@ -190,13 +190,17 @@ def near(values: Tensor, threshold: float) -> Tensor:
                 [2, 0]])
     """
     ordered, order = values.sort(stable=True)
-    last = torch.searchsorted(ordered, ordered + threshold, right=False)
+    reach = ordered + threshold
+    reach = reach + 4 * torch.finfo(ordered.dtype).eps * (
+        ordered.abs() + threshold
+    )  # the sum was rounded: better a few too many
+    last = torch.searchsorted(ordered, reach, right=True)
     sizes = last - torch.arange(len(values)) - 1  # later ones that are near
     if int(sizes.sum()) > MOST_EDGES:
         raise DataError(f"a threshold of {threshold:g} makes {int(sizes.sum()):,} edges: choose a smaller one")
     first = torch.repeat_interleave(torch.arange(len(values)), sizes)
     second = first + 1 + torch.arange(len(first)) - (sizes.cumsum(0) - sizes)[first]
-    inside = (ordered[second] - ordered[first]).abs() < threshold  # the sum above may have been rounded
+    inside = ordered[second] - ordered[first] < threshold
     pairs = order[torch.stack([first[inside], second[inside]])]
     found = torch.cat([pairs, pairs.flip(0)], 1)
     return found[:, torch.argsort(found[0] * len(values) + found[1])]

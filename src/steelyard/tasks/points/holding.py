@@ -25,8 +25,8 @@ def groups_of(cloud: Cloud, rule: str) -> tuple[np.ndarray, str]:
 
     Args:
         cloud: the points.
-        rule: "auto": by a column with tree numbers if there is one, else by what hangs together, else, where fewer than three
-            parts do not, by square tiles; "islands"; "tiles"; or the name of a column.
+        rule: "auto": by a column with tree numbers if there is one, else by what hangs together, else, where that is fewer
+            than three parts, by square tiles; "islands"; "tiles"; or the name of a column.
 
     Returns:
         Numbers `[N]`, and a phrase for a note.
@@ -76,7 +76,7 @@ def deal(group: np.ndarray, label: np.ndarray, shares: Mapping[str, float], seed
     if len(found) < len(names):
         raise DataError(
             f"the labelled points are in {len(found)} group{'s' * (len(found) != 1)}, and {len(names)} splits need one each: "
-            "give separate test data, or choose how points are held out, as in points(group=tiles)"
+            "give separate test data (--test), or choose how points are held out, as in points(group=tiles)"
         )
     draw = np.random.default_rng(seed)
     best, score = None, np.inf
@@ -93,8 +93,8 @@ def deal(group: np.ndarray, label: np.ndarray, shares: Mapping[str, float], seed
             best, score = dealt, miss
     if best is None:
         raise DataError(
-            f"no deal of {len(found)} groups gives each of {', '.join(names)} points of every class: give separate test data, "
-            "or choose how points are held out, as in points(group=tiles)"
+            f"no deal of {len(found)} groups gives each of {', '.join(names)} points of every class: give separate test data "
+            "(--test), or choose how points are held out, as in points(group=tiles)"
         )
     place = {name: position for position, name in enumerate(shares)}
     split: np.ndarray = np.array([place[name] for name in names])[best][number.reshape(-1)]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -94,14 +94,7 @@ def point_task(
     own, separate = scenes[: len(clouds)], scenes[len(clouds) :]
     shares = {"train": 1.0, "valid": protocol.valid_fraction * (1 if test else 1 - protocol.test_fraction)}
     shares |= {} if test else {"test": protocol.test_fraction}
-    groups, first = list[np.ndarray](), 0
-    for scene in own:
-        groups.append(scene.group + first)
-        first += int(scene.group.max()) + 1
-    dealt = np.split(
-        deal(np.concatenate(groups), np.concatenate([scene.label for scene in own]), shares, protocol.seed),
-        np.cumsum([len(scene.cloud) for scene in own])[:-1],
-    )
+    own, dealt = _dealt(own, shares, protocol)
     parts: dict[str, list[dict[str, np.ndarray]]] = {split: [] for split in (*shares, "test") if shares.get(split, 1) > 0}
     for scene, split in zip(own, dealt, strict=True):
         samples = _samples(scene, protocol)
@@ -152,6 +145,28 @@ def _scene(cloud: Cloud, labels: Labels, group: str) -> _Scene:
     cloud, label = cloud.take(kept), label[kept]
     number, held = groups_of(cloud, group)
     return _Scene(cloud, label, number, held)
+
+
+def _dealt(own: Sequence[_Scene], shares: Mapping[str, float], protocol: Protocol) -> tuple[Sequence[_Scene], list[np.ndarray]]:
+    """The scenes, and the number of the split of each of their points; by tiles where nothing else was asked for or will do."""
+
+    def deal_all(scenes: Sequence[_Scene]) -> list[np.ndarray]:
+        first = np.cumsum([0, *(int(scene.group.max()) + 1 for scene in scenes)])
+        group = np.concatenate([scene.group + offset for scene, offset in zip(scenes, first[:-1], strict=True)])
+        split = deal(group, np.concatenate([scene.label for scene in scenes]), shares, protocol.seed)
+        return np.split(split, np.cumsum([len(scene.cloud) for scene in scenes])[:-1])
+
+    try:
+        return own, deal_all(own)
+    except DataError:
+        if protocol.group != "auto" or any(scene.held.startswith("column") for scene in own):
+            raise
+    # Few parts hang together, and not every class is in enough of them.
+    tiled = []
+    for scene in own:
+        number, held = groups_of(scene.cloud, "tiles")
+        tiled.append(replace(scene, group=number, held=held))
+    return tiled, deal_all(tiled)
 
 
 def _samples(scene: _Scene, protocol: Protocol) -> dict[str, np.ndarray]:

@@ -80,6 +80,8 @@ def check_graph(x: Tensor, edge_index: Tensor, y: Tensor, mask: Tensor) -> None:
         raise ArgumentError("edge_index", f"node numbers from 0 to {nodes - 1}", f"up to {int(edge_index.max())}")
     if not bool(mask.any()):
         raise ArgumentError("mask", "true for at least one node", "none")
+    if int(y[mask].min()) < 0:
+        raise ArgumentError("y", "a class, 0 or more, of every node in the mask", int(y[mask].min()))
 
 
 class OnGraph(ABC):

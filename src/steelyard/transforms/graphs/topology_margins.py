@@ -115,6 +115,13 @@ def topology_margins(
         tensor(0.)
     """
     check_graph(logits, edge_index, y, mask)
+    classes = logits.shape[1]
+    if class_counts.shape != (classes,):
+        raise ArgumentError(
+            "class_counts", f"one number for each of the {classes} classes of the logits", list(class_counts.shape)
+        )
+    if int(y[mask].max()) >= classes:
+        raise ArgumentError("y", f"classes from 0 to {classes - 1}, as the logits have", int(y[mask].max()))
     seen = _neighbourhoods(logits, edge_index, y, mask, class_counts, phi)[mask]
     label = y[mask]
     own = F.one_hot(label, logits.shape[1])

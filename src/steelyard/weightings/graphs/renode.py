@@ -82,7 +82,7 @@ def topological_conflict(
         restart: in (0, 1].
 
     Raises:
-        ArgumentError: `restart` out of its range.
+        ArgumentError: `restart`, a node or a class out of its range.
 
     Example:
         >>> edges = torch.tensor([[0, 1], [1, 0]])  # two neighbours of different classes, and a node on its own
@@ -91,6 +91,9 @@ def topological_conflict(
     """
     if not 0 < restart <= 1:
         raise ArgumentError("restart", "in (0, 1]", restart)
+    for name, values, most in (("edge_index", edge_index, nodes), ("labelled", labelled, nodes), ("target", target, classes)):
+        if values.numel() and not (int(values.min()) >= 0 and int(values.max()) < most):
+            raise ArgumentError(name, f"numbers from 0 to {most - 1}", f"{int(values.min())} to {int(values.max())}")
     sizes = torch.bincount(target, minlength=classes).clamp_min(1)
     start = torch.zeros(nodes, classes, dtype=torch.float64)
     start[labelled] = F.one_hot(target, classes).double() / sizes
