@@ -235,11 +235,12 @@ def _trained(attempt: Attempt, trial: Any, values: Mapping[str, Any], folder: Pa
 
 def _validated(task: Task, model: torch.nn.Module, plan: Tuning) -> dict[str, float]:
     """Every metric of the judged model on the validation split."""
-    from steelyard.core.measure import predict_proba
+    from steelyard.core.measure import further_metrics, predict_proba
     from steelyard.metrics import evaluate
 
     proba, target = predict_proba(task, model, "valid", plan.device)
-    return evaluate(proba, target, class_counts=task.counts, groups=group_classes(task.counts, plan.groups)).values
+    values = evaluate(proba, target, class_counts=task.counts, groups=group_classes(task.counts, plan.groups)).values
+    return values | further_metrics(task, model, "valid", plan.device)
 
 
 def check_metric(task: Task, plan: Tuning) -> None:
@@ -252,6 +253,8 @@ def check_metric(task: Task, plan: Tuning) -> None:
 
     from steelyard.metrics import evaluate
 
+    if plan.metric in task.own_metrics:
+        return  # nothing but the model's answers could tell
     target = task.splits["valid"].target.numpy()
     proba = np.full((len(target), task.num_classes), 1 / task.num_classes)
     value = evaluate(proba, target, class_counts=task.counts, groups=group_classes(task.counts, plan.groups)).values[

@@ -130,6 +130,11 @@ def _level(board: Board) -> str:
     return f"{_and([first, *names])} cannot be told apart: their paired differences to the best include 0."
 
 
+def _a(noun: str) -> str:
+    """The article that goes with a noun."""
+    return "an" if noun[0] in "aeio" else "a"
+
+
 def _seeds(n: int) -> str:
     return f"{n} seed{'s' if n != 1 else ''}"
 

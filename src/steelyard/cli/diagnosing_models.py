@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from steelyard.core.errors import ArgumentError, SteelyardError
+from steelyard.core.errors import ArgumentError, SteelyardError, said_of
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -64,8 +64,8 @@ def _rebuilt(task: Task, runs: list[Trained], rebuild: Any) -> tuple[list[Judged
     for trained in runs:
         try:
             found.append(Judged(trained.run.method, rebuild(task, trained), trained.log()))
-        except SteelyardError as error:
-            failed.append((trained.run.method, str(error)))
+        except Exception as error:  # a task may raise anything, and the others are measured all the same
+            failed.append((trained.run.method, said_of(error)))
     return found, failed
 
 
@@ -98,7 +98,10 @@ def show_models(console: Console, facts: dict[str, Any]) -> None:
         console.print(f"{len(COLUMNS) - len(columns)} further columns are in the report (--out)", style="dim", markup=False)
     for said in verdict(facts):
         console.print(said, style="bold", markup=False)
-    if not any(model["curvature"] for model in facts["models"]):
+    flat = [f"{one['method']}: {note}" for one in facts["models"] for note in one["notes"] if note.startswith("no curvature")]
+    for note in flat[:NOTES]:
+        console.print(note, style="yellow", markup=False)
+    if not flat and not any(model["curvature"] for model in facts["models"]):
         console.print("curvature was not measured: --curvature does", style="dim", markup=False)
 
 

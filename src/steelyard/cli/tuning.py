@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from steelyard.bench.search import Tunable
     from steelyard.bench.trial import Tuning
     from steelyard.core.regime import Regime
+    from steelyard.core.task import Task
     from steelyard.problems import ProblemSettings
 
 NEW_SEEDS = 5
@@ -51,7 +52,9 @@ NEW_SEEDS = 5
     "--over", type=click.Choice(["both", "method", "regime"]), default="both", show_default=True,
     help="Whose declared ranges to search.",
 )  # fmt: skip
-@click.option("--metric", default="balanced_accuracy", show_default=True, help="Of the validation rows, to choose by.")
+@click.option(
+    "--metric", metavar="NAME", help="Of the validation rows, to choose by.  [default: the task's own, or balanced_accuracy]"
+)
 @click.option("--seeds", default="1", show_default=True, metavar="N|LIST", help="Each trial's value is the mean over these.")
 @click.option(
     "--pruner", type=click.Choice(["median", "hyperband", "none"]), default="median", show_default=True,
@@ -95,6 +98,7 @@ def tune(data: str, **options: Any) -> None:
     check_folder(out, "trials")
     task, regime_name, regime = prepare(data, problem, options)
     seen = blind(task)
+    options["metric"] = _metric(options["metric"], seen)
     plan = _plan(data, method, problem, options, regime_name, regime, searched)
     check_metric(seen, plan)
     announce(console, seen)
@@ -108,13 +112,21 @@ def tune(data: str, **options: Any) -> None:
 def _check_words(options: Mapping[str, Any]) -> None:
     """What needs no data to be found wrong."""
     from steelyard.core.errors import ArgumentError
-    from steelyard.metrics import METRICS
 
     if options["trials"] < 1:
         raise ArgumentError("--trials", "1 or more", options["trials"])
-    if options["metric"] not in METRICS:
-        raise UnknownName("metric", options["metric"], METRICS)
     seeds_of(options["seeds"])
+
+
+def _metric(name: str | None, task: Task) -> str:
+    """What to choose by, as asked for or as is usual for such data."""
+    from steelyard.metrics import METRICS
+
+    if name is None:
+        return task.usual_metric
+    if name not in (*METRICS, *task.own_metrics):
+        raise UnknownName("metric", name, (*METRICS, *task.own_metrics))
+    return name
 
 
 def _as_name(method: str) -> str:
@@ -220,8 +232,9 @@ def compare_commands(plan: Tuning, best: Mapping[str, Any], options: Mapping[str
 
 def _ranked_by(metric: str) -> str:
     from steelyard.cli.comparing import METRICS
+    from steelyard.metrics import METRICS as OF_ANY_DATA
 
-    return metric if metric in METRICS else METRICS[0]
+    return METRICS[0] if metric in OF_ANY_DATA and metric not in METRICS else metric
 
 
 def data_arguments(options: Mapping[str, Any]) -> list[str]:

@@ -69,6 +69,19 @@ class TrainingError(SteelyardError):
     """Training cannot go on (a loss that is not finite, say); the message says when and what to try."""
 
 
+def said_of(error: Exception) -> str:
+    """What went wrong, in one line: the message of an error of ours; of any other its kind, too.
+
+    Example:
+        >>> said_of(SteelyardError("no rows")), said_of(IndexError("out of range"))
+        ('no rows', 'IndexError: out of range')
+    """
+    line = next((line.strip() for line in str(error).splitlines() if line.strip()), "")
+    if isinstance(error, SteelyardError) and line:
+        return line
+    return ": ".join(filter(None, (type(error).__name__, line)))
+
+
 def nearest(name: str, known: Iterable[str], most: int = 3) -> list[str]:
     """The known names closest to `name`, best first, at most `most`."""
     by_fold = {candidate.casefold(): candidate for candidate in known}

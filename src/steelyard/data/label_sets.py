@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 from collections.abc import Sequence
 from typing import Any
 
@@ -14,6 +15,8 @@ from steelyard.data.raw import Frame
 
 SEPARATORS = (";", "|", ",", " ")
 """Between the labels of a list, in the order in which they are tried."""
+WAYS = "the label columns (labels=a;b;c), or what they begin with (prefix=is_), or --target for a column of lists"
+"""How one says where the labels of a table are."""
 
 
 def indicator(values: Any, names: Sequence[str], what: str) -> Tensor:
@@ -98,7 +101,7 @@ def lists(values: Any, separator: str | None, names: Sequence[str] | None, what:
 
 
 def _cell(value: Any) -> str | list[str]:
-    """The labels of one example: text yet to be parted, or a list as it is, also one that was written as text (`['a', 'b']`)."""
+    """The labels of one example: text yet to be parted, or a list, also one written as text (`['a', 'b']`)."""
     import pandas as pd
 
     if isinstance(value, list | tuple | set | frozenset | np.ndarray):
@@ -131,8 +134,7 @@ def label_columns(frame: Frame, named: Sequence[str], prefix: str) -> list[str]:
     columns = [str(name) for name in frame.columns]
     if bool(named) == bool(prefix):
         found = "both" if named else "neither"
-        expected = "the label columns (labels=a;b;c), or what they begin with (prefix=is_), or --target for a column of lists"
-        raise ArgumentError("labels", expected, found)
+        raise ArgumentError("labels", WAYS, found)
     if prefix:
         chosen = [name for name in columns if name.startswith(prefix)]
         if not chosen:

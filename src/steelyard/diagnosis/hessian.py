@@ -34,7 +34,8 @@ class _Scores(nn.Module):
         batch = given["batch"]
         logits = self.model(batch.inputs) if self.task is None else self.task.forward(self.model, batch).logits
         if not isinstance(logits, Tensor) or logits.ndim != 2 or len(logits) != len(batch.target):
-            raise ArgumentError("model", "one that gives logits [N, C]", type(logits).__name__)
+            found = f"shape {list(logits.shape)}" if isinstance(logits, Tensor) else type(logits).__name__
+            raise ArgumentError("model", f"one that gives a row of logits for each of the {len(batch.target)} inputs", found)
         return logits
 
 

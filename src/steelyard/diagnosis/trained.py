@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from steelyard.core.counts import Groups, group_classes
-from steelyard.core.errors import ArgumentError, SteelyardError
+from steelyard.core.errors import ArgumentError, SteelyardError, said_of
 from steelyard.core.fit import Fitted
 from steelyard.core.loss import CrossEntropy
 from steelyard.core.task import Task
@@ -168,8 +168,8 @@ class _Look:
         for judged in models:
             try:
                 found.append(self.model(judged))
-            except SteelyardError as error:
-                notes.append(f"{judged.name} could not be measured: {error}")
+            except Exception as error:  # a task or a model may raise anything, and the others are measured all the same
+                notes.append(f"{judged.name} could not be measured: {said_of(error)}")
         if not found:
             raise SteelyardError(notes[0])
         return found, notes
@@ -233,8 +233,8 @@ class _Look:
         options: Json = {"by": by, "class_counts": self.task.counts, "groups": self.rule, "effort": self.effort}
         try:
             found = curvature(model, CrossEntropy(), self.task.splits["train"], task=self.task, seed=self.seed, **options)
-        except SteelyardError as error:
-            return None, [f"no curvature: {error}"]
+        except Exception as error:  # whatever second derivatives through a model may raise
+            return None, [f"no curvature: {said_of(error)}"]
         return found.to_dict(), []
 
     def inputs(self) -> tuple[Json | None, list[str]]:

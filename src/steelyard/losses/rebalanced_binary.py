@@ -79,7 +79,7 @@ class RebalancedBinary(Loss):
             rarest = torch.where(present, rarity.double(), torch.inf).argmin()
             counted = torch.minimum(sizes, sizes[rarest])
             losses = losses * (self._places(target, sizes, clock) < counted[target])
-        return losses * (len(target) / (present.sum() * counted.clamp_min(1)))[target].to(losses.dtype)
+        return losses * (len(target) / (present.sum() * counted.clamp_min(1)).to(losses.dtype))[target]
 
     def _places(self, target: Tensor, sizes: Tensor, clock: Clock | None) -> Tensor:
         """The place of each row in a random order of its class `[N]`."""

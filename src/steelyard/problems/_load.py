@@ -207,7 +207,7 @@ def _without_columns(raw: Raw, settings: ProblemSettings) -> Raw:
     notes = [f"column '{name}' was left out: {why}" for name, why in found.items()]
     features = [name for name in frames["train"].columns if name not in found]
     if not features:
-        raise DataError(f"no feature columns are left to learn from beside the {raw.target}")
+        raise DataError(f"no feature columns are left to learn from beside {raw.target}")
     for split, frame in frames.items():
         absent = [name for name in features if name not in frame.columns]
         if absent:

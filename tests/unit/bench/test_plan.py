@@ -75,6 +75,15 @@ def test_threads_depend_on_the_whole_comparison_only() -> None:
     assert Machine(jobs=64).crew(3)[0] == 3
 
 
+def test_threads_are_no_more_than_the_environment_says(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("steelyard.bench.runner._cores", lambda: 8)
+    for given, wanted in (("2", 2), ("3,1", 3), ("64", 8), ("0", 8), ("many", 8), ("", 8)):
+        monkeypatch.setenv("OMP_NUM_THREADS", given)
+        assert Machine(jobs=1).crew(6) == (1, wanted)
+    monkeypatch.setenv("OMP_NUM_THREADS", "2")
+    assert Machine(jobs=1).crew(6, 5) == (1, 5)  # a comparison that was begun with 5
+
+
 def test_versions_and_commit_are_found() -> None:
     assert {"python", "torch", "steelyard"} <= set(versions())
     commit = git_commit()

@@ -43,6 +43,14 @@ def test_lists_are_parted_at_the_first_separator_that_occurs():
     assert lists(["a;b", "c"], ";", ("c", "a", "b"), "tags")[0].tolist() == [[0, 1, 1], [1, 0, 0]]
 
 
+def test_lists_may_be_lists_or_look_like_them():
+    written = lists(["['a', 'new york']", '["a"]', "[]", "[a]"], None, None, "tags")
+    assert written[1] == ("[a]", "a", "new york")
+    assert written[0].tolist() == [[0, 1, 1], [0, 1, 0], [0, 0, 0], [1, 0, 0]]
+    held = np.array([["a", "b"], np.array(["b"]), ("a",), None], dtype=object)
+    assert lists(held, None, None, "tags")[0].tolist() == [[1, 1], [0, 1], [1, 0], [0, 0]]
+
+
 def test_lists_that_cannot_be_used():
     with pytest.raises(DataError, match="every list is empty"):
         lists(["", None], None, None, "column 'tags'")

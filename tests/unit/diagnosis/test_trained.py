@@ -124,10 +124,15 @@ def test_a_model_that_cannot_be_measured_is_named_and_the_others_are() -> None:
         def forward(self, inputs: torch.Tensor) -> torch.Tensor:
             return super().forward(inputs)[:, :2]
 
-    models = [Judged("wrong", Wrong(6, 3)), Judged("ce", fitted("ce").model)]
+    class Broken(nn.Linear):
+        def forward(self, inputs: torch.Tensor) -> torch.Tensor:
+            raise IndexError("a bug of the model")
+
+    models = [Judged("wrong", Wrong(6, 3)), Judged("ce", fitted("ce").model), Judged("broken", Broken(6, 3))]
     found = diagnose_models(small_task(), models, device="cpu")
     assert [one["method"] for one in found["models"]] == ["ce"]
     assert any(note.startswith("wrong could not be measured") for note in found["notes"])
+    assert "broken could not be measured: IndexError: a bug of the model" in found["notes"]
     with pytest.raises(SteelyardError, match="wrong could not be measured"):
         diagnose_models(small_task(), models[:1], device="cpu")
     with pytest.raises(ArgumentError, match="models"):

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from steelyard.core.errors import DataError
 from steelyard.data.clouds.cloud import Cloud
-from steelyard.data.clouds.las import read_las, write_las
+from steelyard.data.clouds.las import read_las, require_laspy, write_las
 from steelyard.data.clouds.ply import read_ply, write_ply
 from steelyard.data.clouds.text import read_text, write_text
 
@@ -65,7 +65,7 @@ def check_writable(path: Path | str) -> Path:
     """The path, if a cloud can be written under that name: asked before the work is done.
 
     Raises:
-        DataError: an unknown ending, or a folder that is not there.
+        DataError: an unknown ending, a folder that is not there, or a package that is not installed.
     """
     path = Path(path)
     if path.suffix.lower() not in WRITERS:
@@ -73,6 +73,8 @@ def check_writable(path: Path | str) -> Path:
     if path.is_dir() or not path.parent.is_dir():
         wrong = "it is a folder" if path.is_dir() else f"there is no folder {path.parent}"
         raise DataError(f"a cloud cannot be written to {path}: {wrong}")
+    if WRITERS[path.suffix.lower()] is write_las:
+        require_laspy(path)
     return path
 
 

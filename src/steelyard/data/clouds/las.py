@@ -23,7 +23,7 @@ def read_las(path: Path) -> Cloud:
     Raises:
         DataError: laspy or its LAZ backend is not installed, or the file is damaged.
     """
-    laspy = _laspy(path)
+    laspy = require_laspy(path)
     try:
         las = laspy.read(path)
     except DataError:
@@ -45,7 +45,7 @@ def write_las(path: Path, cloud: Cloud) -> None:
     Raises:
         DataError: laspy or its backend is not installed, or a column cannot be a dimension (strings; names too long).
     """
-    laspy = _laspy(path)
+    laspy = require_laspy(path)
     las = _fresh(laspy, cloud) if cloud.original is None else _copied(laspy, cloud.original)
     present = set(las.point_format.dimension_names)
     new = {name: _storable(name, values) for name, values in cloud.columns.items() if name not in present}
@@ -81,7 +81,12 @@ def _storable(name: str, values: np.ndarray) -> np.ndarray:
     return values.astype(np.uint8) if values.dtype == bool else values
 
 
-def _laspy(path: Path) -> Any:
+def require_laspy(path: Path) -> Any:
+    """The library, with what it needs for a file of that name.
+
+    Raises:
+        DataError: laspy, or for LAZ its backend, is not installed.
+    """
     try:
         import laspy
     except ImportError:

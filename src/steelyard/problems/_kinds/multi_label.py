@@ -16,7 +16,7 @@ from steelyard.core.seeds import derive
 from steelyard.core.task import Task
 from steelyard.data.encoded import ImageFiles
 from steelyard.data.files import IMAGE_SUFFIXES, TABLE_SUFFIXES, list_folder, require_file, suffix_of
-from steelyard.data.label_sets import check_labels, indicator, label_columns, lists
+from steelyard.data.label_sets import WAYS, check_labels, indicator, label_columns, lists
 from steelyard.data.memory import as_array, is_frame, read_memory
 from steelyard.data.raw import SPLIT_NAMES, SPLITS, Part, Raw
 from steelyard.data.stratify import stratify
@@ -115,6 +115,8 @@ def _with_arrays(raw: Raw, values: Mapping[str, Any], named: tuple[str, ...]) ->
             f"Y should be 0 and 1 of shape [N, L], a column a label; found shape {list(arrays['train'].shape)}: for one class "
             "an example use --task auto"
         )
+    if named and len(named) != width:
+        raise ArgumentError("labels", f"a name for each of the {width} columns of Y", f"{len(named)} names")
     names = named or tuple(f"label {number}" for number in range(width))
     labels = {split: indicator(Y, names, f"Y of the {split} examples") for split, Y in arrays.items()}
     return Labelled(raw, labels, names)
@@ -125,6 +127,8 @@ def _of_file(data: Any, settings: ProblemSettings, named: tuple[str, ...], prefi
     from steelyard.problems._load import read_raw
 
     target = settings.target or (named[0] if named else _first_label(data, prefix) if prefix else None)
+    if target is None and _is_table(data):
+        raise ArgumentError("labels", WAYS, "neither")
     raw = read_raw(data, settings.replace(target=target) if target is not None else settings)
     if not is_frame(raw.parts["train"].inputs):
         if prefix or settings.target is not None:
@@ -134,6 +138,16 @@ def _of_file(data: Any, settings: ProblemSettings, named: tuple[str, ...], prefi
     frames, labels, names = _split_off(frames, settings, named, prefix, separator)
     parts = {split: Part(frame, np.zeros(len(frame), dtype=np.int64)) for split, frame in frames.items()}
     return Labelled(replace(raw, parts=parts, target="the labels"), labels, names)
+
+
+def _is_table(data: Any) -> bool:
+    """Is this a table, in memory or in a file, or a folder of such?"""
+    if isinstance(data, Mapping) or is_frame(data):
+        return is_frame(data) or any(is_frame(own) for own in data.values())
+    path = Path(data) if isinstance(data, str | Path) else None
+    if path is not None and path.is_dir():
+        return any(suffix_of(entry) in TABLE_SUFFIXES for entry in list_folder(path))
+    return path is not None and path.is_file() and suffix_of(path) in TABLE_SUFFIXES
 
 
 def _first_label(data: Any, prefix: str) -> str:

@@ -179,35 +179,60 @@ def _of_transformers(given: str, folder: Path, pool: str) -> Backbone:
         transformers: Any = importlib.import_module("transformers")
     except ImportError as error:
         raise SteelyardError(f"models of transformers need the package {error.name or 'transformers'}: {LORA}") from error
-    bars = transformers.utils.logging.is_progress_bar_enabled()
-    transformers.utils.logging.disable_progress_bar()
+    logging = transformers.utils.logging
+    bars, verbosity = logging.is_progress_bar_enabled(), logging.get_verbosity()
+    logging.disable_progress_bar()
+    logging.set_verbosity_error()  # what the files lack is told below
     try:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(0)  # parts that the file has no weights for are the same in every process
-            model: Any = transformers.AutoModel.from_pretrained(
+            model: Any
+            model, loading = transformers.AutoModel.from_pretrained(
                 given,
                 use_safetensors=True,
                 trust_remote_code=False,
                 local_files_only=folder.is_dir(),
-            ).float()
+                output_loading_info=True,
+            )
+            model = model.float()
     except Exception as error:  # whatever a hub, a network or a damaged file may raise
         reason = next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)
         raise DataError(f"backbone '{given}' cannot be read ({type(error).__name__}: {reason})") from error
     finally:
+        logging.set_verbosity(verbosity)
         if bars:
-            transformers.utils.logging.enable_progress_bar()
+            logging.enable_progress_bar()
     tower = getattr(model, "vision_model", None)  # of models of images and texts
     model = tower if isinstance(tower, nn.Module) else model
     if getattr(model, "main_input_name", "pixel_values") != "pixel_values":
         raise DataError(f"backbone '{given}' ({type(model).__name__}) does not take images")
+    weights = _where_from(given, model, set(loading["missing_keys"]), prefix="" if model is not tower else "vision_model.")
     config = model.config
     mean, std = _statistics(folder)
     channels = getattr(config, "num_channels", None) or 3
     if len(mean) != channels or len(std) != channels:
         mean = std = ()
     name = folder.name if folder.is_dir() else given
-    facts = {"weights": "read from safetensors", "architecture": type(model).__name__}
+    facts = {"weights": weights, "architecture": type(model).__name__}
     return Backbone(name, Pooled(model, pool, named=True), channels, _size(config), mean, std, facts)
+
+
+def _where_from(given: str, model: nn.Module, missing: set[str], *, prefix: str) -> str:
+    """Where the weights come from, in words.
+
+    Raises:
+        DataError: the files lack most of them, so that they are of another model and what was loaded is random.
+    """
+    sizes = {prefix + name: value.numel() for name, value in model.named_parameters() if "pooler" not in name}
+    lacking = [name for name in sizes if name in missing]
+    if sum(sizes[name] for name in lacking) > sum(sizes.values()) / 2:
+        raise DataError(
+            f"backbone '{given}' has no weights for {len(lacking)} of the {len(sizes)} parameters of its "
+            f"{type(model).__name__} ('{lacking[0]}', ...): its config.json and its weights are of different models"
+        )
+    if not lacking:
+        return "read from safetensors"
+    return f"read from safetensors; random where the files have none: {', '.join(lacking)}"
 
 
 def _size(config: Any) -> tuple[int, int] | None:

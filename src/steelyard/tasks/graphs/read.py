@@ -163,14 +163,14 @@ def _of_table(path: Path, target: str | None, rule: EdgeRule, directed: bool) ->
     if rest.shape[1] == 0:
         raise DataError(f"{path} has no feature column beside '{rule.column}'")
     names, numbered = encode_labels({"train": np.asarray(part.labels)}, target=raw.target)
-    values = torch.from_numpy(frame[rule.column].to_numpy(np.float64))
+    values = torch.from_numpy(frame[rule.column].to_numpy(np.float64, copy=True))
     if bool(torch.isnan(values).any()):
         raise DataError(f"column '{rule.column}' of {path} has missing values: fill them in, or leave those rows out")
     also = "a feature, too" if rule.keep else "no feature"
     note = f"rows are neighbours where '{rule.column}' differs by less than {rule.threshold:g}; it is {also}"
     return checked(
         path.stem,
-        rest.to_numpy(np.float64),
+        rest.to_numpy(np.float64, copy=True),
         near(values, float(rule.threshold or 0)),
         numbered["train"],
         class_names=names,

@@ -147,7 +147,7 @@ def _scene(cloud: Cloud, labels: Labels, group: str) -> _Scene:
     return _Scene(cloud, label, number, held)
 
 
-def _dealt(own: Sequence[_Scene], shares: Mapping[str, float], protocol: Protocol) -> tuple[Sequence[_Scene], list[np.ndarray]]:
+def _dealt(own: list[_Scene], shares: Mapping[str, float], protocol: Protocol) -> tuple[list[_Scene], list[np.ndarray]]:
     """The scenes, and the number of the split of each of their points; by tiles where nothing else was asked for or will do."""
 
     def deal_all(scenes: Sequence[_Scene]) -> list[np.ndarray]:
@@ -162,7 +162,7 @@ def _dealt(own: Sequence[_Scene], shares: Mapping[str, float], protocol: Protoco
         if protocol.group != "auto" or any(scene.held.startswith("column") for scene in own):
             raise
     # Few parts hang together, and not every class is in enough of them.
-    tiled = []
+    tiled = list[_Scene]()
     for scene in own:
         number, held = groups_of(scene.cloud, "tiles")
         tiled.append(replace(scene, group=number, held=held))

@@ -7,6 +7,7 @@ import pytest
 
 from steelyard.core.errors import DataError
 from steelyard.data.clouds import Cloud, read_cloud, write_cloud
+from steelyard.data.clouds.files import check_writable
 from steelyard.data.clouds.las import read_las
 
 laspy = pytest.importorskip("laspy")
@@ -43,8 +44,10 @@ def test_a_compressed_file_without_a_backend_is_one_sentence(scan: Path, tmp_pat
     monkeypatch.setattr(laspy.LazBackend, "detect_available", lambda: ())
     with pytest.raises(DataError, match=r"a.laz is compressed .* pip install 'steelyard\[points\]'"):
         read_las(packed)
-    with pytest.raises(DataError, match="no LAZ backend"):
+    with pytest.raises(DataError, match=r"^b\.laz .* no LAZ backend"):
         write_cloud(tmp_path / "b.laz", Cloud(np.ones((1, 3))))
+    with pytest.raises(DataError, match="no LAZ backend"):  # before the work is done
+        check_writable(tmp_path / "b.laz")
 
 
 def test_a_damaged_file_and_columns_that_do_not_fit(scan: Path, tmp_path: Path) -> None:

@@ -107,6 +107,8 @@ def test_a_label_without_support_is_refused():
         Episode(torch.zeros(2, 3), torch.tensor([0, 2]), torch.zeros(1, 3), way=3)
     with pytest.raises(DataError, match="there is a label 3"):
         Episode(torch.zeros(4, 3), torch.arange(4), torch.zeros(1, 3), way=3)
+    with pytest.raises(ArgumentError, match=r"`target` should be a label for each support row \[4\]"):
+        Episode(torch.zeros(4, 3), torch.arange(3), torch.zeros(1, 3), way=3)
 
 
 @pytest.mark.parametrize("name", ["dkt", "knn", "simpleshot"])

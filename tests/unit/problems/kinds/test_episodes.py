@@ -155,7 +155,7 @@ def test_what_cannot_be_is_said_in_a_sentence(text, changes, said):
 
 def test_other_data_are_refused(tmp_path):
     (tmp_path / "t.csv").write_text("a,b\n1,x\n2,y\n")
-    with pytest.raises(SteelyardError):
+    with pytest.raises(SteelyardError, match=r"t\.csv is a table"):
         made(str(tmp_path / "t.csv"))
     with pytest.raises(SteelyardError, match="no file or folder"):
         made(str(tmp_path / "none.zip"))

@@ -186,6 +186,12 @@ def test_one_class_an_example_is_no_multi_label_set(tmp_path):
         load((np.zeros((8, 2)), np.zeros((8, 2))), task="multi-label", target="y")
     with pytest.raises(DataError, match="Y of the train examples has the value"):
         load((np.zeros((8, 2)), np.full((8, 2), 3)), task="multi-label")
+    with pytest.raises(ArgumentError, match="a name for each of the 2 columns of Y; found 1 names"):
+        load((np.zeros((8, 2)), np.zeros((8, 2))), task="multi-label(labels=a)")
+    table().to_csv(tmp_path / "t.csv", index=False)
+    for data in (table(), tmp_path / "t.csv", tmp_path):
+        with pytest.raises(ArgumentError, match=r"labels=a;b;c.*prefix=is_.*--target"):
+            load(data, task="multi-label")
 
 
 def test_a_comparison_from_the_command_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import sys
 import types
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import Any
 import pytest
 import torch
 from adapted import tiny_task
+from safetensors.torch import load_file, save_file
 from torch import nn
 
 from steelyard.core.errors import ArgumentError, DataError, SteelyardError, UnknownName
@@ -47,6 +49,19 @@ def test_a_transformers_folder_gives_features_and_says_what_images_it_takes(vit:
     assert torch.equal(found.encoder(images), tokens.mean(1))
     first = load_backbone(str(vit), SHAPE, pool="first")
     assert torch.equal(first.encoder.eval()(images), found.encoder.model.eval()(pixel_values=images).last_hidden_state[:, 0])  # type: ignore[union-attr,operator]
+
+
+def test_weights_that_the_files_lack_are_told_and_those_of_another_model_refused(vit: Path, tmp_path: Path) -> None:
+    assert load_backbone(str(vit), SHAPE).facts["weights"] == "read from safetensors"  # the pooler is no part of the features
+    shutil.copytree(vit, tmp_path / "less")
+    held = load_file(vit / "model.safetensors")
+    last = next(name for name in held if name.endswith("layernorm.weight") and "layers" not in name)
+    save_file({name: value for name, value in held.items() if name != last}, tmp_path / "less" / "model.safetensors")
+    told = load_backbone(str(tmp_path / "less"), SHAPE).facts["weights"]
+    assert told.endswith("random where the files have none: layernorm.weight")
+    save_file({"other": torch.zeros(3)}, tmp_path / "less" / "model.safetensors")
+    with pytest.raises(DataError, match=r"no weights for (\d+) of the \1 parameters .* different models"):
+        load_backbone(str(tmp_path / "less"), SHAPE)
 
 
 def test_it_is_the_same_at_every_reading_and_draws_nothing(vit: Path) -> None:

@@ -45,7 +45,9 @@ def test_modules_and_functions_give_features_as_they_are():
         ("conv4", {"depth": 3}, IMAGE, UnknownName, "width"),
         ("mlp", {"hidden": 3}, VECTOR, UnknownName, "unknown setting of mlp"),
         ("small-cnn", {}, VECTOR, ArgumentError, "takes images"),
-        ("conv5", {}, IMAGE, UnknownName, "conv5"),
+        ("conv5", {}, IMAGE, UnknownName, "did you mean 'conv4'"),
+        ("conv4", {"width": 0}, IMAGE, ArgumentError, "`width`"),
+        ("conv4", {"width": "wide"}, IMAGE, ArgumentError, "`width`"),
     ],
 )
 def test_what_cannot_be_used_is_said_at_once(model, settings, shape, error, said):

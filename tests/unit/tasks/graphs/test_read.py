@@ -44,6 +44,10 @@ def test_neighbours_by_a_column_are_all_pairs_within_the_threshold(values: list[
     gap = (column[:, None] - column[None]).abs() < threshold
     gap.fill_diagonal_(False)
     assert torch.equal(near(column, threshold), gap.nonzero().T)
+    tenths = column / 10  # whose differences are rounded: 0.3 - 0.1 is below 0.2
+    gap = (tenths[:, None] - tenths[None]).abs() < threshold / 10
+    gap.fill_diagonal_(False)
+    assert torch.equal(near(tenths, threshold / 10), gap.nonzero().T)
 
 
 def table(tmp_path: Path, text: str = "a,b,label\n1,2,x\n2,3,y\n9,4,x\n") -> Path:

@@ -74,6 +74,19 @@ def test_the_ground_can_stay(cloud: Cloud) -> None:
     assert "ground and wood" in task.describe()["positive"]
 
 
+def test_where_too_few_parts_hang_together_there_are_tiles(cloud: Cloud) -> None:
+    """One large stand of trees and three twigs far off: no deal of the four parts gives every split of every class."""
+    draw = np.random.default_rng(0)
+    stand = draw.uniform(0, 20, (4000, 3)) * [1, 1, 0.2]
+    twigs = np.array([[100.0, 0, 0], [200, 0, 0], [300, 0, 0]])
+    label = np.append(1 + (draw.random(4000) < 0.8), [1, 1, 1])
+    scan = Cloud(np.concatenate([stand, twigs]), {"label": label})
+    known = {**SMALL, "classes": ("1:wood", "2:leaf")}
+    assert "by tiles of 5 m" in " ".join(point_task("x", [scan], Protocol(**known)).notes)
+    with pytest.raises(DataError, match="no deal of 4 groups"):
+        point_task("x", [scan], Protocol(**known, group="islands"))
+
+
 def test_the_recipe_is_json(cloud: Cloud) -> None:
     recipe = point_task("forest", [cloud], Protocol(**SMALL), model="point-mlp").facts["recipe"]
     assert json.loads(json.dumps(recipe)) == recipe

@@ -58,6 +58,7 @@ def test_a_batch_grows_by_rows_that_know_their_origin() -> None:
         ("edge_index", torch.zeros(3, 4, dtype=torch.int64)),
         ("edge_index", torch.full((2, 1), 102)),
         ("y", torch.zeros(5)),
+        ("y", torch.full((102,), -1)),
         ("mask", torch.ones(102)),
         ("mask", torch.zeros(102, dtype=torch.bool)),
     ],

@@ -85,6 +85,16 @@ def test_a_class_without_labelled_node_has_no_margin() -> None:
     assert torch.isfinite(got).all() and float(got[:, 2].abs().max()) == 0
 
 
+def test_counts_and_classes_have_to_fit_the_logits() -> None:
+    found = arrays()
+    nodes = len(found["y"])
+    mask, classes = torch.ones(nodes, dtype=torch.bool), int(found["y"].max()) + 1
+    for name, scores, counts in (("class_counts", classes, classes - 1), ("y", classes - 1, classes - 1)):
+        logits, sizes = torch.zeros(nodes, scores), torch.ones(counts)
+        with pytest.raises(ArgumentError, match=f"`{name}`"):
+            topology_margins(logits, found["edge_index"], found["y"], mask, class_counts=sizes)
+
+
 @pytest.mark.parametrize("name", ["alpha", "beta", "phi", "warmup"])
 def test_settings_out_of_range_are_named(name: str) -> None:
     found = arrays()

@@ -63,6 +63,14 @@ def test_a_restart_out_of_range_is_named() -> None:
         topological_conflict(torch.empty(2, 0, dtype=torch.int64), 2, torch.tensor([0]), torch.tensor([0]), 2, restart=0)
 
 
+@pytest.mark.parametrize(("name", "place"), [("edge_index", 0), ("labelled", 1), ("target", 2)])
+def test_nodes_and_classes_that_do_not_exist_are_named(name: str, place: int) -> None:
+    given = [torch.tensor([[0, 1], [1, 0]]), torch.tensor([0, 1]), torch.tensor([0, 1])]
+    given[place] = given[place] + 7
+    with pytest.raises(ArgumentError, match=f"`{name}`"):
+        topological_conflict(given[0], 2, given[1], given[2], 2)
+
+
 class Given(Weighting):
     def __init__(self, weights: torch.Tensor) -> None:
         super().__init__()
