@@ -72,7 +72,7 @@ def _metrics() -> dict[str, Metric]:
         Metric("auprc", "AUPRC", "average precision (mean of one-vs-rest for several classes)"),
         Metric("ece", "ECE", "expected calibration error, lower is better", higher_is_better=False),
         Metric("g_mean", "G-mean", "geometric mean of the class recalls", core=False),
-        Metric("mcc", "MCC", "Matthews correlation coefficient, -1 to 1", percent=False, digits=3, core=True),
+        Metric("mcc", "MCC", "Matthews correlation coefficient, -1 to 1", percent=False, digits=3, core=False),
         Metric(
             "classwise_ece", "Class-wise ECE", "calibration error averaged over classes", higher_is_better=False, core=False
         ),
@@ -94,7 +94,7 @@ def metric_of(name: str) -> Metric:
         ('Few', 'lift at 5')
     """
     known = METRICS.get(name)
-    return known or Metric(name, name.replace("_", " "), name, percent=False, digits=3, core=False)
+    return known or Metric(name, name.replace("_", " "), name, percent=False, digits=3)
 
 
 def in_words(metric: Metric) -> str:
