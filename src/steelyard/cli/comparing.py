@@ -9,9 +9,20 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from steelyard.cli.options import DATA, REGIME, announce, command_line, now, prepare, problem_of, seeds_of, with_options
+from steelyard.cli.options import (
+    DATA,
+    REGIME,
+    announce,
+    command_line,
+    metric_for,
+    now,
+    prepare,
+    problem_of,
+    seeds_of,
+    with_options,
+)
 from steelyard.cli.show import show
-from steelyard.core.errors import SteelyardError, UnknownName
+from steelyard.core.errors import SteelyardError
 from steelyard.methods import CONTROLS
 
 if TYPE_CHECKING:
@@ -78,22 +89,13 @@ def compare(data: str, **options: Any) -> None:
     check_loggers(options["loggers"])
     check_folder(out)
     task, regime_name, regime = prepare(data, problem, options)
-    options["metric"] = _metric(options["metric"], task)
+    options["metric"] = metric_for(task, options["metric"], METRICS)
     usual = ",".join(task.usual_methods) or None
     methods = _methods(usual if options["methods"] is None else options["methods"], options, task.without)
     plan = _plan(data, methods, problem, options, regime_name, regime)
     announce(console, task)
     _announce(console, plan, out)
     _compare(console, task, plan, out, options)
-
-
-def _metric(name: str | None, task: Task) -> str:
-    """What to rank by, as asked for or as is usual for such data."""
-    if name is None:
-        return task.usual_metric
-    if name not in (*METRICS, *task.own_metrics):
-        raise UnknownName("metric", name, (*METRICS, *task.own_metrics))
-    return name
 
 
 def _methods(typed: str | None, options: dict[str, Any], without: Sequence[str] = ()) -> tuple[str, ...]:

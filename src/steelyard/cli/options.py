@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from steelyard.core.errors import ArgumentError
+from steelyard.core.errors import ArgumentError, UnknownName
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -135,6 +135,19 @@ def prepare(data: str, problem: ProblemSettings, options: dict[str, Any]) -> tup
     task = load(data, problem)
     name = task.usual_regime if name == "auto" else name
     return task, name, resolve_regime(name, **changes)
+
+
+def metric_for(task: Task, name: str | None, known: Sequence[str]) -> str:
+    """What to go by: as asked for, of those known and the task's own; None for what is usual for such data.
+
+    Raises:
+        UnknownName: no such metric.
+    """
+    if name is None:
+        return task.usual_metric
+    if name not in (*known, *task.own_metrics):
+        raise UnknownName("metric", name, (*known, *task.own_metrics))
+    return name
 
 
 def announce(console: Console, task: Task) -> None:

@@ -18,13 +18,13 @@ from steelyard.cli.options import (
     changes_of,
     command_line,
     key_value,
+    metric_for,
     now,
     prepare,
     problem_of,
     seeds_of,
     with_options,
 )
-from steelyard.core.errors import UnknownName
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -32,7 +32,6 @@ if TYPE_CHECKING:
     from steelyard.bench.search import Tunable
     from steelyard.bench.trial import Tuning
     from steelyard.core.regime import Regime
-    from steelyard.core.task import Task
     from steelyard.problems import ProblemSettings
 
 NEW_SEEDS = 5
@@ -85,6 +84,7 @@ def tune(data: str, **options: Any) -> None:
     from steelyard.bench.search import space_of
     from steelyard.bench.study import optuna
     from steelyard.bench.trial import blind, check_metric
+    from steelyard.metrics import METRICS
     from steelyard.settings import resolve_method
 
     console = Console(highlight=False)
@@ -98,7 +98,7 @@ def tune(data: str, **options: Any) -> None:
     check_folder(out, "trials")
     task, regime_name, regime = prepare(data, problem, options)
     seen = blind(task)
-    options["metric"] = _metric(options["metric"], seen)
+    options["metric"] = metric_for(seen, options["metric"], METRICS)
     plan = _plan(data, method, problem, options, regime_name, regime, searched)
     check_metric(seen, plan)
     announce(console, seen)
@@ -116,17 +116,6 @@ def _check_words(options: Mapping[str, Any]) -> None:
     if options["trials"] < 1:
         raise ArgumentError("--trials", "1 or more", options["trials"])
     seeds_of(options["seeds"])
-
-
-def _metric(name: str | None, task: Task) -> str:
-    """What to choose by, as asked for or as is usual for such data."""
-    from steelyard.metrics import METRICS
-
-    if name is None:
-        return task.usual_metric
-    if name not in (*METRICS, *task.own_metrics):
-        raise UnknownName("metric", name, (*METRICS, *task.own_metrics))
-    return name
 
 
 def _as_name(method: str) -> str:

@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from steelyard.core.modes import evaluating
 from steelyard.core.rows import Clock
 from steelyard.core.task import Source, Task
 from steelyard.core.world import local_device
@@ -89,13 +90,8 @@ def predict_logits(task: Task, model: nn.Module, source: Source) -> tuple[Tensor
     Returns:
         Logits `[N, C]` float32 and classes `[N]`, on the CPU.
     """
-    was_training = [(module, module.training) for module in model.modules()]
-    model.eval()
-    try:
+    with evaluating(model):
         return task.predict(model, source)
-    finally:
-        for module, flag in was_training:
-            module.training = flag
 
 
 def predict_proba(task: Task, model: nn.Module, split: str, device: str | torch.device = "auto") -> tuple[Any, Any]:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 
 import torch
@@ -11,6 +9,7 @@ from torch import Tensor, nn
 
 from steelyard.core.grouping import group_rows
 from steelyard.core.head import Tap, find_head
+from steelyard.core.modes import evaluating
 from steelyard.core.rows import Batch
 from steelyard.core.seeds import generator
 from steelyard.core.task import EVALUATION_ROWS, Task
@@ -116,15 +115,3 @@ def linear_head(model: nn.Module) -> tuple[Tensor | None, Tensor | None]:
         return None, None
     values = {name: value.detach() for name, value in head[1].named_parameters()}
     return values["weight"], values.get("bias")
-
-
-@contextmanager
-def evaluating(model: nn.Module) -> Iterator[None]:
-    """Evaluation mode; training flags are as before afterwards."""
-    flags = [(module, module.training) for module in model.modules()]
-    model.eval()
-    try:
-        yield
-    finally:
-        for module, flag in flags:
-            module.training = flag

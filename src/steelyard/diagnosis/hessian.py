@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from steelyard.core.errors import ArgumentError, SteelyardError
 from steelyard.core.loss import Loss
+from steelyard.core.modes import evaluating
 from steelyard.core.objective import PlainLoss, RowLoss
 from steelyard.core.rows import Batch
 from steelyard.core.seeds import generator
@@ -118,14 +119,8 @@ class Hessian:
 @contextmanager
 def still(model: nn.Module) -> Iterator[None]:
     """Evaluation mode, with attention that has derivatives of all kinds; training flags are as before afterwards."""
-    flags = [(module, module.training) for module in model.modules()]
-    model.eval()
-    try:
-        with plain_attention():
-            yield
-    finally:
-        for module, flag in flags:
-            module.training = flag
+    with evaluating(model), plain_attention():
+        yield
 
 
 @contextmanager

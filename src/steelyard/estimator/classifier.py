@@ -7,14 +7,13 @@ from typing import Any, Self, TypeAlias
 
 import numpy as np
 from sklearn.base import BaseEstimator, ClassifierMixin
-from sklearn.utils import Tags, check_random_state
-from sklearn.utils.validation import check_consistent_length, check_is_fitted, validate_data
+from sklearn.utils import check_random_state
+from sklearn.utils.validation import check_consistent_length, check_is_fitted
 
 from steelyard.core.regime import Regime
 from steelyard.core.stage import Steps
-from steelyard.data.raw import Frame
 from steelyard.estimator.deciding import Decision
-from steelyard.estimator.inputs import from_array, is_frame, labels_of, named, to_frame, weights_of
+from steelyard.estimator.inputs import TakesTables, labels_of, weights_of
 from steelyard.estimator.scoring import Judge
 from steelyard.estimator.table_model import Prior, TableModel
 from steelyard.estimator.training import Progress, train_table
@@ -23,7 +22,7 @@ from steelyard.tasks.models import Model
 Array: TypeAlias = "np.ndarray"
 
 
-class SteelyardClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
+class SteelyardClassifier(TakesTables, ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     """A neural classifier for imbalanced tables: calibrated probabilities, and decisions for the metric that you name.
 
     Columns of a DataFrame are taken by their type: numbers, dates and truth values as numbers; categories, text and objects as
@@ -189,37 +188,3 @@ class SteelyardClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         check_is_fitted(self, "model_")
         model: TableModel = self.model_
         return model
-
-    def _features(self, X: Any, *, reset: bool) -> Frame:
-        """X as a frame with the columns of training, checked as scikit-learn does."""
-        if is_frame(X):
-            validate_data(self, X, reset=reset, skip_check_array=True)
-            frame = named(to_frame(X))
-            if reset and (len(frame) == 0 or frame.shape[1] == 0):
-                raise ValueError(
-                    f"Found array with {len(frame)} sample(s) and {frame.shape[1]} feature(s): at least 1 is needed"
-                )
-        else:
-            frame = from_array(self._array(X, reset=reset))
-        if reset:
-            self._columns = list(frame.columns)
-            return frame
-        return frame if list(frame.columns) == self._columns else frame.set_axis(self._columns, axis=1)
-
-    def _array(self, X: Any, *, reset: bool) -> Array:
-        """X as an array of numbers, or, where it holds text, of objects."""
-        rules: dict[str, Any] = {"ensure_all_finite": "allow-nan", "accept_sparse": False}
-        array: Array
-        try:
-            array = validate_data(self, X, reset=reset, dtype="numeric", **rules)
-        except ValueError as error:
-            if "could not convert string" not in str(error):
-                raise
-            array = validate_data(self, np.asarray(X, dtype=object), reset=reset, dtype=None, **rules)
-        return array
-
-    def __sklearn_tags__(self) -> Tags:
-        tags = super().__sklearn_tags__()
-        tags.input_tags.allow_nan = True
-        tags.input_tags.categorical = True
-        return tags

@@ -66,6 +66,50 @@ def from_array(array: np.ndarray, names: list[str] | None = None) -> Frame:
     return pd.DataFrame(array, columns=[str(i) for i in range(array.shape[1])] if names is None else names, copy=False)
 
 
+class TakesTables:
+    """What estimators share that take any table: X as a frame with the columns of training, checked as scikit-learn does."""
+
+    _columns: list[str]
+
+    def _features(self, X: Any, *, reset: bool) -> Frame:
+        """X as a frame; with `reset` its columns become those of training."""
+        from sklearn.utils.validation import validate_data
+
+        if is_frame(X):
+            validate_data(self, X, reset=reset, skip_check_array=True)
+            frame = named(to_frame(X))
+            if reset and (len(frame) == 0 or frame.shape[1] == 0):
+                raise ValueError(
+                    f"Found array with {len(frame)} sample(s) and {frame.shape[1]} feature(s): at least 1 is needed"
+                )
+        else:
+            frame = from_array(self._array(X, reset=reset))
+        if reset:
+            self._columns = list(frame.columns)
+            return frame
+        return frame if list(frame.columns) == self._columns else frame.set_axis(self._columns, axis=1)
+
+    def _array(self, X: Any, *, reset: bool) -> np.ndarray:
+        """X as an array of numbers, or, where it holds text, of objects."""
+        from sklearn.utils.validation import validate_data
+
+        rules: dict[str, Any] = {"ensure_all_finite": "allow-nan", "accept_sparse": False}
+        array: np.ndarray
+        try:
+            array = validate_data(self, X, reset=reset, dtype="numeric", **rules)
+        except ValueError as error:
+            if "could not convert string" not in str(error):
+                raise
+            array = validate_data(self, np.asarray(X, dtype=object), reset=reset, dtype=None, **rules)
+        return array
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()  # type: ignore[misc]
+        tags.input_tags.allow_nan = True
+        tags.input_tags.categorical = True
+        return tags
+
+
 def labels_of(y: Any) -> tuple[np.ndarray, np.ndarray]:
     """Classes in ascending order `[C]`, in the type of the labels, and the number of each row's class `[N]`.
 

@@ -9,13 +9,12 @@ import numpy as np
 import torch
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils import Tags, check_random_state
-from sklearn.utils.validation import check_consistent_length, check_is_fitted, validate_data
+from sklearn.utils.validation import check_consistent_length, check_is_fitted
 
 from steelyard.core.regime import Regime
 from steelyard.core.stage import Steps
-from steelyard.data.raw import Frame
 from steelyard.decisions import LabelThresholds
-from steelyard.estimator.inputs import from_array, is_frame, named, to_frame
+from steelyard.estimator.inputs import TakesTables, is_frame, to_frame
 from steelyard.estimator.label_model import LabelModel, train_labels
 from steelyard.tasks.models import Model
 
@@ -23,7 +22,7 @@ Array: TypeAlias = "np.ndarray"
 Decision: TypeAlias = "str | float | Mapping[Any, float] | list[float] | np.ndarray | LabelThresholds"
 
 
-class SteelyardMultiLabelClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
+class SteelyardMultiLabelClassifier(TakesTables, ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     """A neural classifier for tables whose rows have several labels each, with a threshold for every label.
 
     Columns of X are taken as by `SteelyardClassifier`; missing values are allowed. One network scores all labels. Rows that it
@@ -135,33 +134,8 @@ class SteelyardMultiLabelClassifier(ClassifierMixin, BaseEstimator):  # type: ig
         model: LabelModel = self.model_
         return model
 
-    def _features(self, X: Any, *, reset: bool) -> Frame:
-        """X as a frame with the columns of training, checked as scikit-learn does."""
-        if is_frame(X):
-            validate_data(self, X, reset=reset, skip_check_array=True)
-            frame = named(to_frame(X))
-            if reset and (len(frame) == 0 or frame.shape[1] == 0):
-                raise ValueError(
-                    f"Found array with {len(frame)} sample(s) and {frame.shape[1]} feature(s): at least 1 is needed"
-                )
-        else:
-            rules: dict[str, Any] = {"ensure_all_finite": "allow-nan", "accept_sparse": False}
-            try:
-                array = validate_data(self, X, reset=reset, dtype="numeric", **rules)
-            except ValueError as error:
-                if "could not convert string" not in str(error):
-                    raise
-                array = validate_data(self, np.asarray(X, dtype=object), reset=reset, dtype=None, **rules)
-            frame = from_array(array)
-        if reset:
-            self._columns = list(frame.columns)
-            return frame
-        return frame if list(frame.columns) == self._columns else frame.set_axis(self._columns, axis=1)
-
     def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()
-        tags.input_tags.allow_nan = True
-        tags.input_tags.categorical = True
         tags.target_tags.multi_output = True
         tags.target_tags.single_output = False
         tags.classifier_tags.multi_label = True

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from contextlib import closing
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from steelyard.core.errors import ArgumentError, CombinationError
 from steelyard.core.head import Tap, find_head
+from steelyard.core.modes import evaluating
 from steelyard.core.rows import Batch
 from steelyard.core.task import EVALUATION_ROWS, TaskView
 from steelyard.nets import FrozenStatistics
@@ -76,10 +79,8 @@ def class_means(task: TaskView, model: nn.Module, unit: bool) -> tuple[Tensor, f
     whole, source = task.on(task.train), task.train.to(device)
     target = source.target.to(device)
     counts = torch.zeros(task.num_classes, dtype=torch.float64, device=device)
-    before = [(module, module.training) for module in model.modules()]
-    tap = Tap(model.eval())
     sums = squares = torch.zeros((), dtype=torch.float64, device=device)
-    try:
+    with evaluating(model), closing(Tap(model)) as tap:
         for index, inputs in source.stream(torch.split(torch.arange(len(source)), EVALUATION_ROWS)):
             rows = whole.forward(model, Batch(whole.load(inputs, augment="none", generator=None), target[index], index))
             features = tap.take() if rows.features is None else rows.features
@@ -94,10 +95,6 @@ def class_means(task: TaskView, model: nn.Module, unit: bool) -> tuple[Tensor, f
             counts = counts.index_add(0, rows.target, mass)
             summed = exact.new_zeros(len(counts), exact.shape[1]).index_add_(0, rows.target, exact * mass[:, None])
             sums, squares = sums + summed, squares + (exact.square().sum(1) * mass).sum()
-    finally:
-        tap.close()
-        for module, flag in before:
-            module.training = flag
     means = sums / counts.clamp_min(1).unsqueeze(1)
     within = squares - (counts * means.square().sum(1)).sum()
     freedom = means.shape[1] * max(float(counts.sum()) - int((counts > 0).sum()), 1)

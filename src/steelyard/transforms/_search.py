@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from steelyard.core.errors import ArgumentError, CombinationError
 from steelyard.core.pool import RowPool
@@ -181,16 +180,3 @@ def _shortened(vectors: Tensor, length: float) -> Tensor:
     """Rows longer than `length` cut to it."""
     norm: Tensor = torch.linalg.vector_norm(vectors, dim=1, keepdim=True)
     return vectors * (length / norm.clamp_min(torch.finfo(norm.dtype).tiny)).clamp_max(1.0)
-
-
-@contextmanager
-def evaluating(*models: nn.Module) -> Iterator[None]:
-    """Models in evaluation mode; every flag is as before afterwards, also after an exception."""
-    flags = [(module, module.training) for model in models for module in model.modules()]
-    try:
-        for model in models:
-            model.eval()
-        yield
-    finally:
-        for module, flag in flags:
-            module.training = flag

@@ -11,11 +11,12 @@ from torch import Tensor, nn
 from steelyard.core.counts import CountsLike, effective
 from steelyard.core.errors import ArgumentError, CombinationError
 from steelyard.core.loss import upcast
+from steelyard.core.modes import evaluating
 from steelyard.core.oracle import Oracle
 from steelyard.core.rows import Batch, Clock
 from steelyard.core.world import World
 from steelyard.transforms._leaves import each, joined, pick
-from steelyard.transforms._search import Box, Search, check_quantities, evaluating
+from steelyard.transforms._search import Box, Search, check_quantities
 
 __all__ = ["Box", "MajorToMinor", "Search"]
 

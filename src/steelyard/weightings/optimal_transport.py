@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from steelyard.core.counts import CountsLike, as_counts, count, effective
 from steelyard.core.errors import ArgumentError, CombinationError
+from steelyard.core.modes import evaluating
 from steelyard.core.oracle import Oracle
 from steelyard.core.pool import RowPool
 from steelyard.core.roles import Prepares
@@ -284,7 +283,7 @@ class OptimalTransport(Weighting, Prepares):
 
     def _features(self, oracle: Oracle, batch: Batch) -> Tensor:
         """The classifier's input for a batch, in evaluation mode."""
-        with _evaluating(oracle.model):
+        with evaluating(oracle.model):
             # A batch of its own: rows that somebody keeps for the step are not ours to take.
             features = seen(oracle.rows(batch.replace()).features)
         if features is None:
@@ -331,18 +330,6 @@ class OptimalTransport(Weighting, Prepares):
     def extra_repr(self) -> str:
         """Shown by print(weighting)."""
         return f"rows={len(self.shift)}, method={self.method!r}, cost={self.cost!r}, eps={self.eps:g}"
-
-
-@contextmanager
-def _evaluating(model: nn.Module) -> Iterator[None]:
-    """Evaluation mode for a while; afterwards every module is as it was."""
-    flags = [(module, module.training) for module in model.modules()]
-    model.eval()
-    try:
-        yield
-    finally:
-        for module, flag in flags:
-            module.training = flag
 
 
 def _joined(values: Tensor, world: World) -> Tensor:

@@ -5,7 +5,8 @@ import torch
 from torch import nn
 from trained_facts import fitted, small_task
 
-from steelyard.diagnosis.embeddings import choose_rows, embed, evaluating, linear_head
+from steelyard.core.modes import evaluating
+from steelyard.diagnosis.embeddings import choose_rows, embed, linear_head
 
 
 def test_features_are_what_goes_into_the_last_layer() -> None:

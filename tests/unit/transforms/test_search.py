@@ -6,11 +6,10 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from torch import nn
 
 from steelyard.core.errors import ArgumentError, CombinationError
 from steelyard.data import ResidentSource
-from steelyard.transforms._search import Box, Search, check_quantities, evaluating
+from steelyard.transforms._search import Box, Search, check_quantities
 
 
 def stream(seed: int = 0) -> torch.Generator:
@@ -115,19 +114,3 @@ def test_numbers_out_of_range_are_named(name, value):
     with pytest.raises(ArgumentError) as raised:
         Search(**{name: value})
     assert raised.value.argument == name
-
-
-def test_flags_come_back_after_an_exception():
-    model = nn.Sequential(nn.BatchNorm1d(2), nn.Dropout(), nn.Linear(2, 2))
-    model.train()
-    model[0].eval()
-    flags = [module.training for module in model.modules()]
-
-    def fail() -> None:
-        with evaluating(model):
-            assert not any(module.training for module in model.modules())
-            raise RuntimeError("out of memory")
-
-    with pytest.raises(RuntimeError):
-        fail()
-    assert [module.training for module in model.modules()] == flags

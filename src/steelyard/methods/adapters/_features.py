@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from typing import Any
 
 import torch
@@ -11,6 +12,7 @@ from torch import Tensor, nn
 from steelyard.core.errors import CombinationError
 from steelyard.core.head import Tap
 from steelyard.core.loss import Loss, upcast
+from steelyard.core.modes import evaluating
 from steelyard.core.roles import Explains
 from steelyard.core.rows import Batch
 from steelyard.core.task import EVALUATION_ROWS, TaskView
@@ -31,9 +33,8 @@ def features_of(task: TaskView, model: nn.Module) -> Tensor:
     """
     device = next(model.parameters()).device
     whole, source = task.on(task.train), task.train.to(device)
-    before = [(module, module.training) for module in model.modules()]
-    tap, found = Tap(model.eval()), list[Tensor]()
-    try:
+    found = list[Tensor]()
+    with evaluating(model), closing(Tap(model)) as tap:
         for index, inputs in source.stream(torch.split(torch.arange(len(source)), EVALUATION_ROWS)):
             images = whole.load(inputs, augment="none", generator=None)
             whole.forward(model, Batch(images, torch.zeros_like(index), index))
@@ -44,10 +45,6 @@ def features_of(task: TaskView, model: nn.Module) -> Tensor:
                     "is given something else"
                 )
             found.append(features.float().cpu())
-    finally:
-        tap.close()
-        for module, flag in before:
-            module.training = flag
     return torch.cat(found)
 
 

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from steelyard.core.errors import ArgumentError, CombinationError, DataError
 from steelyard.core.loss import Loss, as_rows
+from steelyard.core.modes import evaluating
 from steelyard.core.objective import Objective
 from steelyard.core.oracle import Oracle
 from steelyard.core.rows import Batch
@@ -62,11 +63,8 @@ def backbone_of(task: TaskView) -> tuple[nn.Module, int]:
     assert isinstance(model, FewShotLearner)  # what every episodic task makes
     backbone = model.backbone
     device = next((parameter.device for parameter in backbone.parameters()), torch.device("cpu"))
-    before = [(module, module.training) for module in backbone.modules()]
-    with torch.no_grad():
-        features: Any = backbone.eval()(torch.zeros(2, *task.context["shape"], device=device))
-    for module, flag in before:
-        module.training = flag
+    with torch.no_grad(), evaluating(backbone):
+        features: Any = backbone(torch.zeros(2, *task.context["shape"], device=device))
     if not isinstance(features, Tensor) or features.ndim != 2:
         found = f"shape {list(features.shape)}" if isinstance(features, Tensor) else type(features).__name__
         raise DataError(f"the backbone should give a vector of features for each input, [N, d]; found {found}")
@@ -110,15 +108,12 @@ def training_mean(task: TaskView, backbone: nn.Module) -> Tensor:
     """Mean feature of all images of the training classes `[d]`, exact; the backbone is in evaluation mode meanwhile."""
     whole = task.on(task.context["every_image"])
     device = next((parameter.device for parameter in backbone.parameters()), torch.device("cpu"))
-    before = [(module, module.training) for module in backbone.modules()]
-    backbone.eval()
     total, seen = torch.zeros((), dtype=torch.float64, device=device), 0
     source = whole.splits["train"].to(device)
-    for _, inputs in source.stream(torch.split(torch.arange(len(source)), 1)):
-        features = backbone(whole.load(inputs, augment="none", generator=None).inputs)
-        total, seen = total + features.double().sum(0), seen + len(features)
-    for module, flag in before:
-        module.training = flag
+    with evaluating(backbone):
+        for _, inputs in source.stream(torch.split(torch.arange(len(source)), 1)):
+            features = backbone(whole.load(inputs, augment="none", generator=None).inputs)
+            total, seen = total + features.double().sum(0), seen + len(features)
     return (total / seen).float()
 
 

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from steelyard.core.errors import CombinationError, DataError
+from steelyard.core.modes import evaluating
 from steelyard.core.rows import Batch, Rows
 from steelyard.core.seeds import derive
 from steelyard.core.task import Source, Task
@@ -250,11 +251,8 @@ class EpisodeTask(Task):
         """Mean accuracy of the episodes with its 95 % interval, recall of the class with least support and by support."""
         source = self.splits[split].to(device)
         if self._seen is None or self._seen[0] != _state_of(model, source):
-            before = [(module, module.training) for module in model.modules()]
-            model.eval()
-            self.predict(model, source)
-            for module, flag in before:
-                module.training = flag
+            with evaluating(model):
+                self.predict(model, source)
         assert self._seen is not None  # which `predict` has set
         logits, target = self._seen[1]
         right = logits.argmax(1) == target

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping
 from functools import cached_property
 from typing import Any
 
@@ -14,6 +13,7 @@ from torch import Tensor, nn
 from steelyard.core.counts import group_classes
 from steelyard.core.errors import CombinationError, DataError
 from steelyard.core.head import Tap
+from steelyard.core.modes import evaluating
 from steelyard.core.rows import LABEL_SETS, Batch, Rows
 from steelyard.core.task import EVALUATION_ROWS, Source, Task
 from steelyard.decisions import LabelThresholds
@@ -209,18 +209,6 @@ def class_names(label_names: Iterable[str]) -> list[str]:
         ['cat: no', 'cat: yes']
     """
     return [f"{name}: {state}" for name in label_names for state in ("no", "yes")]
-
-
-@contextmanager
-def evaluating(model: nn.Module) -> Iterator[None]:
-    """The model in evaluation mode for a while; each module's flag is as before afterwards."""
-    before = [(module, module.training) for module in model.modules()]
-    model.eval()
-    try:
-        yield
-    finally:
-        for module, flag in before:
-            module.training = flag
 
 
 def _mean(values: np.ndarray) -> float:

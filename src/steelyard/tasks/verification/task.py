@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from contextlib import closing
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ from torch import Tensor, nn
 
 from steelyard.core.errors import CombinationError
 from steelyard.core.head import Tap
+from steelyard.core.modes import evaluating
 from steelyard.core.task import EVALUATION_ROWS, Source, Task
 from steelyard.metrics.verification import group_rates, verification_metrics
 from steelyard.tasks.about import ModelledTask
@@ -85,9 +87,8 @@ class VerificationTask(Task):
         Raises:
             CombinationError: that is not one vector a picture, or there is no such layer.
         """
-        flags = [(module, module.training) for module in model.modules()]
-        tap, found = Tap(model.eval()), list[Tensor]()
-        try:
+        found = list[Tensor]()
+        with evaluating(model), closing(Tap(model)) as tap:
             for _, inputs in source.to(device).stream(torch.split(torch.arange(len(source)), EVALUATION_ROWS)):
                 model(self.load(inputs, augment="none", generator=None))
                 features = tap.take()
@@ -97,10 +98,6 @@ class VerificationTask(Task):
                         "that is given one vector a picture: end the model in an nn.Linear"
                     )
                 found.append(F.normalize(features.float(), dim=1).cpu())
-        finally:
-            tap.close()
-            for module, flag in flags:
-                module.training = flag
         return torch.cat(found)
 
     def scores(self, model: nn.Module, device: torch.device) -> np.ndarray:

@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from steelyard.core.errors import ArgumentError
+from steelyard.core.modes import evaluating
 from steelyard.core.oracle import Oracle
 from steelyard.core.rows import Batch
 from steelyard.numeric.graph import mean_of_neighbours
@@ -62,12 +63,8 @@ class BalancedTopology(Augmenter):
         """The batch with the nodes of its classes behind it."""
         x, edge_index = self.behind(oracle, batch)
         y, mask = labels_of(batch, len(x))
-        training = oracle.model.training
-        oracle.model.eval()
-        try:
+        with evaluating(oracle.model):
             logits = logits_of_all(oracle, batch, len(x))
-        finally:
-            oracle.model.train(training)
         larger = self.enlarged(oracle, batch, self._made(x, edge_index, y, mask, logits, oracle.generator))
         return larger if self.learn else batch.replace(extra=larger.extra)
 

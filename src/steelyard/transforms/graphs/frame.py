@@ -149,6 +149,52 @@ class Augmenter(OnGraph):
         return torch.arange(nodes, nodes + len(added.parent), device=added.parent.device)
 
 
+class FillsUp(Augmenter):
+    """An augmenter that fills up every class towards the size of the largest.
+
+    Args:
+        x: features of all nodes `[n, d]`.
+        edge_index: `[2, E]`.
+        num_classes: C.
+        ratio: how far classes are filled up, as a share of the largest, in [0, 1].
+
+    Raises:
+        ArgumentError: a ratio out of its range.
+    """
+
+    def __init__(self, x: Tensor, edge_index: Tensor, num_classes: int, ratio: float) -> None:
+        super().__init__(x, edge_index)
+        if not 0 <= ratio <= 1:
+            raise ArgumentError("ratio", "in [0, 1]", ratio)
+        self.num_classes, self.ratio = num_classes, ratio
+
+    def augment(
+        self, x: Tensor, edge_index: Tensor, y: Tensor, mask: Tensor, *, generator: torch.Generator | None = None
+    ) -> Augmented:
+        """The graph with the added nodes.
+
+        Args:
+            x: `[n, d]`.
+            edge_index: `[2, E]`.
+            y: classes `[n]`; looked at in the mask only.
+            mask: the nodes to learn from `[n]`.
+            generator: to draw from; None for torch's own.
+
+        Raises:
+            ArgumentError: no such graph.
+        """
+        check_graph(x, edge_index, y, mask)
+        return self.added(x, edge_index, y, mask, generator).joined(x, edge_index, y, mask)
+
+    @abstractmethod
+    def added(self, x: Tensor, edge_index: Tensor, y: Tensor, mask: Tensor, generator: torch.Generator | None) -> Added:
+        """The nodes to add; arguments as for `augment`."""
+
+    def parents(self, y: Tensor, mask: Tensor, generator: torch.Generator | None) -> Tensor:
+        """For each node to add the one that it is made from, drawn evenly from its class `[K]`."""
+        return drawn_nodes(y, mask, lacking(y, mask, self.num_classes, self.ratio), generator)
+
+
 def labels_of(batch: Batch, nodes: int) -> tuple[Tensor, Tensor]:
     """Class of each node, -1 for those that the batch does not score, and which those are `[n]`."""
     y = torch.full((nodes,), -1, device=batch.target.device)

@@ -8,20 +8,12 @@ import torch
 from torch import Tensor, nn
 
 from steelyard.core.errors import ArgumentError, CombinationError
+from steelyard.core.modes import evaluating
 from steelyard.core.oracle import Oracle
 from steelyard.core.rows import Batch
 from steelyard.numeric.graph import in_degree
 from steelyard.numeric.sparse import Sparse
-from steelyard.transforms.graphs.frame import (
-    Added,
-    Augmented,
-    Augmenter,
-    check_graph,
-    drawn_nodes,
-    edges_into,
-    labels_of,
-    lacking,
-)
+from steelyard.transforms.graphs.frame import Added, FillsUp, edges_into, labels_of
 
 Space = Literal["embeddings", "features"]
 Index = Literal["fixed", "released"]
@@ -29,14 +21,10 @@ Index = Literal["fixed", "released"]
 
 @runtime_checkable
 class _Embeds(Protocol):
-    training: bool
-
     def embed(self, view: dict[str, object]) -> Tensor | Sparse: ...
 
-    def train(self, mode: bool = True) -> object: ...
 
-
-class GraphSMOTE(Augmenter):
+class GraphSMOTE(FillsUp):
     """Fill up every class to the size of the largest with mixtures of a node and its nearest node of the same class.
 
     `h = h_v + delta (h_u - h_v)`, delta uniform in [0, 1), u the nearest of the class's labelled nodes to v. The new node has
@@ -83,21 +71,19 @@ class GraphSMOTE(Augmenter):
         index: Index = "fixed",
         decoder: nn.Module | None = None,
     ) -> None:
-        super().__init__(x, edge_index)
-        if not 0 <= ratio <= 1:
-            raise ArgumentError("ratio", "in [0, 1]", ratio)
+        super().__init__(x, edge_index, num_classes, ratio)
         if space not in ("embeddings", "features"):
             raise ArgumentError("space", "'embeddings' or 'features'", repr(space))
         if index not in ("fixed", "released"):
             raise ArgumentError("index", "'fixed' or 'released'", repr(index))
-        self.num_classes, self.ratio, self.space, self.index, self.decoder = num_classes, ratio, space, index, decoder
+        self.space, self.index, self.decoder = space, index, decoder
 
     def __call__(self, oracle: Oracle, batch: Batch) -> Batch:
         """The batch with the mixtures behind it."""
         x, edge_index = self.behind(oracle, batch)
         y, mask = labels_of(batch, len(x))
         if self.space == "features":
-            return self.enlarged(oracle, batch, self._made(x, edge_index, y, mask, oracle.generator))
+            return self.enlarged(oracle, batch, self.added(x, edge_index, y, mask, oracle.generator))
         values = self._embedded(oracle, self.features(batch), edge_index)
         first, second, share, new = self.mixtures(values, edge_index, y, mask, oracle.generator)
         pairs = torch.randint(len(x), (2, max(edge_index.shape[1], 1)), generator=oracle.generator, device=x.device)
@@ -105,25 +91,8 @@ class GraphSMOTE(Augmenter):
         larger = self.longer(batch, Added(values[first], new, y[first], first), len(x))
         return larger.replace(extra={**batch.extra, "mixed": {"first": first, "second": second, "share": share, **edges}})
 
-    def augment(
-        self, x: Tensor, edge_index: Tensor, y: Tensor, mask: Tensor, *, generator: torch.Generator | None = None
-    ) -> Augmented:
-        """The graph with mixtures of features (SMOTE); of embeddings give those in place of x.
-
-        Args:
-            x: `[n, d]`.
-            edge_index: `[2, E]`.
-            y: classes `[n]`; looked at in the mask only.
-            mask: the nodes to learn from `[n]`.
-            generator: to draw from; None for torch's own.
-
-        Raises:
-            ArgumentError: no such graph.
-        """
-        check_graph(x, edge_index, y, mask)
-        return self._made(x, edge_index, y, mask, generator).joined(x, edge_index, y, mask)
-
-    def _made(self, x: Tensor, edge_index: Tensor, y: Tensor, mask: Tensor, generator: torch.Generator | None) -> Added:
+    def added(self, x: Tensor, edge_index: Tensor, y: Tensor, mask: Tensor, generator: torch.Generator | None) -> Added:
+        """Mixtures of features (SMOTE); of embeddings, where those are given in place of x."""
         first, second, share, new = self.mixtures(x, edge_index, y, mask, generator)
         return Added(x[first] + share[:, None] * (x[second] - x[first]), new, y[first], first)
 
@@ -133,7 +102,7 @@ class GraphSMOTE(Augmenter):
     ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """What is mixed: the two parents `[K]`, the share of the second `[K]`, and the new nodes' edges `[2, e]`."""
         nodes = len(values)
-        first = drawn_nodes(y, mask, lacking(y, mask, self.num_classes, self.ratio), generator)
+        first = self.parents(y, mask, generator)
         second, local = _nearest(values, y, mask, first)
         share = torch.rand(len(first), generator=generator, device=values.device)
         wired = second if self.index == "fixed" else local
@@ -152,13 +121,8 @@ class GraphSMOTE(Augmenter):
         model: object = oracle.model
         if not isinstance(model, _Embeds):
             raise CombinationError("graphsmote mixes embeddings, which needs a model by name (gcn, gat or sage)")
-        training = model.training
-        model.train(False)
-        try:
-            with torch.no_grad():
-                values = model.embed({"x": x, "edge_index": edge_index, "degree": in_degree(edge_index, x.shape[0])})
-        finally:
-            model.train(training)
+        with torch.no_grad(), evaluating(oracle.model):
+            values = model.embed({"x": x, "edge_index": edge_index, "degree": in_degree(edge_index, x.shape[0])})
         return values.dense() if isinstance(values, Sparse) else values
 
 

@@ -5,22 +5,12 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from steelyard.core.errors import ArgumentError
 from steelyard.core.oracle import Oracle
 from steelyard.core.rows import Batch
-from steelyard.transforms.graphs.frame import (
-    Added,
-    Augmented,
-    Augmenter,
-    check_graph,
-    drawn_nodes,
-    edges_into,
-    labels_of,
-    lacking,
-)
+from steelyard.transforms.graphs.frame import Added, FillsUp, edges_into, labels_of
 
 
-class NodeOversample(Augmenter):
+class NodeOversample(FillsUp):
     """Fill up every class to the size of the largest with copies of its nodes, which have the edges of the originals.
 
     Args:
@@ -47,37 +37,18 @@ class NodeOversample(Augmenter):
     """
 
     def __init__(self, x: Tensor, edge_index: Tensor, num_classes: int, *, ratio: float = 1.0, both_ways: bool = True) -> None:
-        super().__init__(x, edge_index)
-        if not 0 <= ratio <= 1:
-            raise ArgumentError("ratio", "in [0, 1]", ratio)
-        self.num_classes, self.ratio, self.both_ways = num_classes, ratio, both_ways
+        super().__init__(x, edge_index, num_classes, ratio)
+        self.both_ways = both_ways
 
     def __call__(self, oracle: Oracle, batch: Batch) -> Batch:
         """The batch with the copies behind it."""
         x, edge_index = self.behind(oracle, batch)
         y, mask = labels_of(batch, len(x))
-        return self.enlarged(oracle, batch, self._made(x, edge_index, y, mask, oracle.generator))
+        return self.enlarged(oracle, batch, self.added(x, edge_index, y, mask, oracle.generator))
 
-    def augment(
-        self, x: Tensor, edge_index: Tensor, y: Tensor, mask: Tensor, *, generator: torch.Generator | None = None
-    ) -> Augmented:
-        """The graph with copies.
-
-        Args:
-            x: `[n, d]`.
-            edge_index: `[2, E]`.
-            y: classes `[n]`; looked at in the mask only.
-            mask: the nodes to learn from `[n]`.
-            generator: to draw from; None for torch's own.
-
-        Raises:
-            ArgumentError: no such graph.
-        """
-        check_graph(x, edge_index, y, mask)
-        return self._made(x, edge_index, y, mask, generator).joined(x, edge_index, y, mask)
-
-    def _made(self, x: Tensor, edge_index: Tensor, y: Tensor, mask: Tensor, generator: torch.Generator | None) -> Added:
-        copied = drawn_nodes(y, mask, lacking(y, mask, self.num_classes, self.ratio), generator)
+    def added(self, x: Tensor, edge_index: Tensor, y: Tensor, mask: Tensor, generator: torch.Generator | None) -> Added:
+        """The copies; arguments as for `augment`."""
+        copied = self.parents(y, mask, generator)
         start, owner = edges_into(edge_index, copied, len(x))
         into = torch.stack([start, owner + len(x)])
         return Added(x[copied], torch.cat([into, into.flip(0)], 1) if self.both_ways else into, y[copied], copied)
