@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 
 import pytest
+from scripts import loaded
 
 from steelyard.methods import CONTROLS
 
@@ -18,13 +17,8 @@ pytestmark = [pytest.mark.multiprocess, pytest.mark.xdist_group("experiments")]
 
 @pytest.fixture(scope="module")
 def adaptive(repo: Path) -> Iterator[ModuleType]:
-    spec = importlib.util.spec_from_file_location("adaptive_experiment", repo / "experiments" / "adaptive.py")
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module  # dataclasses look their module up
-    spec.loader.exec_module(module)
-    yield module
-    del sys.modules[spec.name]
+    with loaded(repo / "experiments", "adaptive", suffix="_experiment") as module:
+        yield module
 
 
 def run(adaptive: ModuleType, folder: Path, *options: str) -> int:

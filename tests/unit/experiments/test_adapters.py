@@ -2,27 +2,21 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import math
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 
 import numpy as np
 import pytest
+from scripts import loaded
 
 
 @pytest.fixture(scope="module")
 def experiment(repo: Path) -> Iterator[ModuleType]:
-    spec = importlib.util.spec_from_file_location("adapters_experiment", repo / "experiments" / "adapters.py")
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    yield module
-    del sys.modules[spec.name]
+    with loaded(repo / "experiments", "adapters", suffix="_experiment") as module:
+        yield module
 
 
 def folder(path: Path) -> Path:

@@ -2,28 +2,22 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import pytest
+from scripts import loaded
 
 METHODS = ["ce", "la", "mixup-bs"]
 
 
 @pytest.fixture(scope="module")
 def report(repo: Path) -> Iterator[ModuleType]:
-    spec = importlib.util.spec_from_file_location("advice_report", repo / "experiments" / "advice_report.py")
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    yield module
-    del sys.modules[spec.name]
+    with loaded(repo / "experiments", "advice_report") as module:
+        yield module
 
 
 def line(name: str, eta: float, *recalls: tuple[float, float], seed: int = 0, kind: str = "real") -> dict[str, Any]:

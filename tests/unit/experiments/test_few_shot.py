@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
@@ -12,21 +10,13 @@ from types import ModuleType
 import numpy as np
 import pytest
 import torch
+from scripts import loaded
 
 
 @pytest.fixture(scope="module")
 def experiment(repo: Path) -> Iterator[ModuleType]:
-    found = []
-    for name in ("few_shot_report", "few_shot"):
-        spec = importlib.util.spec_from_file_location(name, repo / "experiments" / f"{name}.py")
-        assert spec is not None and spec.loader is not None
-        module = importlib.util.module_from_spec(spec)
-        sys.modules[name] = module
-        spec.loader.exec_module(module)
-        found.append(name)
-    yield module
-    for name in found:
-        del sys.modules[name]
+    with loaded(repo / "experiments", "few_shot_report", "few_shot") as module:
+        yield module
 
 
 @pytest.fixture(scope="module")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import sys
 from collections.abc import Iterator
@@ -10,23 +9,15 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
+from scripts import loaded
 
 from steelyard.settings import resolve_method
 
 
 @pytest.fixture(scope="module")
 def graphs(repo: Path) -> Iterator[ModuleType]:
-    made = []
-    for name in ("graphs_report", "graphs"):
-        spec = importlib.util.spec_from_file_location(name, repo / "experiments" / f"{name}.py")
-        assert spec is not None and spec.loader is not None
-        module = importlib.util.module_from_spec(spec)
-        sys.modules[name] = module
-        spec.loader.exec_module(module)
-        made.append(name)
-    yield sys.modules["graphs"]
-    for name in made:
-        del sys.modules[name]
+    with loaded(repo / "experiments", "graphs_report", "graphs") as module:
+        yield module
 
 
 def test_every_method_of_the_plan_exists_and_every_seed_has_its_split(graphs: ModuleType) -> None:

@@ -2,28 +2,22 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 
 import numpy as np
 import pytest
+from scripts import loaded
 
 from steelyard.tasks.points.numbers import numbers_of
 
 
 @pytest.fixture(scope="module")
 def experiment(repo: Path) -> Iterator[ModuleType]:
-    spec = importlib.util.spec_from_file_location("points_experiment", repo / "experiments" / "points.py")
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    yield module
-    del sys.modules[spec.name]
+    with loaded(repo / "experiments", "points", suffix="_experiment") as module:
+        yield module
 
 
 def test_a_moved_threshold_decides_there_and_keeps_the_order(experiment: ModuleType) -> None:
