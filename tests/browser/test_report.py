@@ -91,8 +91,10 @@ def until(driver: Any, condition: Callable[[], bool]) -> None:
 
 
 def requests(driver: Any) -> list[str]:
+    """What the report asked for; what the browser asks for its own pages, a new tab among them, is not the report's."""
     messages = [json.loads(entry["message"])["message"] for entry in driver.get_log("performance")]
-    return [m["params"]["request"]["url"] for m in messages if m["method"] == "Network.requestWillBeSent"]
+    sent = [m["params"] for m in messages if m["method"] == "Network.requestWillBeSent"]
+    return [s["request"]["url"] for s in sent if not s["documentURL"].startswith("chrome://")]
 
 
 def order(driver: Any) -> list[str]:
