@@ -17,6 +17,7 @@ from steelyard.data.kinds import (
     NUMBER_WITH_COMMA,
     PAIRS,
     PLAIN,
+    UNKNOWN,
     WORDS,
     Column,
     is_free_text,
@@ -58,7 +59,8 @@ class Impression:
         self._words = self._length = 0
         self._small: set[str] | None = set()
         self._dates, self._numbers = DateFormats(), {PLAIN: True, COMMA: separator == ";", MARKS: True, "thousands": True}
-        self._marked = self._comma = self._thousands = False
+        self._marks: set[str] = set()
+        self._comma = self._thousands = False
 
     @property
     def mixed(self) -> bool:
@@ -124,12 +126,12 @@ class Impression:
     def _try_numbers(self, values: Any) -> None:
         if not any(self._numbers.values()):
             return
-        marks = values == "?"
+        marks = values.isin(UNKNOWN)
         others = values[~marks]
         plain = others.str.fullmatch(NUMBER).astype(bool)
         comma = others.str.fullmatch(NUMBER_WITH_COMMA).astype(bool)
         thousands = others.str.fullmatch(NUMBER_IN_THOUSANDS).astype(bool)
-        self._marked |= bool(marks.any())
+        self._marks |= set(values[marks])
         self._comma |= bool(others.str.contains(",").any())
         self._thousands |= bool(thousands.any())
         fits = {PLAIN: plain, MARKS: plain, COMMA: comma, "thousands": thousands | plain | comma}
@@ -159,7 +161,7 @@ class Impression:
         if not self._verbatim and not self._typed:
             if self._numbers[COMMA] and self._comma:
                 return "number", "float64", COMMA
-            if self._numbers[MARKS] and self._marked and not self._only({"?"}):
+            if self._numbers[MARKS] and self._marks and not self._only(self._marks):
                 return "number", "float64", MARKS
         if not self._verbatim:
             pair = next((pair for pair in PAIRS if self._is_pair(pair)), None)
@@ -198,10 +200,10 @@ class Impression:
         if "text" not in self.natures:
             return f"{name} has the same value in every row" if self._same and not self.missing else ""
         if written == MARKS:
-            return f"{name} has numbers and '?', which was taken for a missing value"
+            return f"{name} has numbers and {' and '.join(map(repr, sorted(self._marks)))}, taken for missing values"
         if self._dates.left and written in self._dates.left and self._dates.ambiguous:
             return f"{name} has dates that could begin with the day or with the month in every row; they were read as {written}"
-        if self._only_numbers():
+        if written != COMMA and self._only_numbers():
             return f"{name} has numbers with thousands separators, which were left as text: remove the separators"
         if self.distinct.count == 1 and not self.missing:
             return f"{name} has the same value in every row"

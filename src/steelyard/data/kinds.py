@@ -12,7 +12,10 @@ from steelyard.data.dates import ISO, parse_dates
 KINDS = ("number", "boolean", "date", "category", "text")
 
 PLAIN, COMMA, MARKS, WORDS = "plain", "decimal comma", "question mark", "yes or no"
-"""How values are written: as pandas reads them; `1,5`; numbers and `?`; a pair of words. Dates have their format instead."""
+"""How values are written: as pandas reads them; `1,5`; some of `UNKNOWN`; a pair of words. Dates have their format instead."""
+
+UNKNOWN = ("?", "-", "--", ".", "*", "n.a.", "N.A.", "na")
+"""What stands for a missing value among numbers, beside what pandas takes for one everywhere."""
 
 PAIRS = (("no", "yes"), ("n", "y"), ("false", "true"), ("f", "t"), ("off", "on"))
 """Words for truth values, whatever their case."""
@@ -56,6 +59,8 @@ class Column:
         Raises:
             DataError: that is no such column.
         """
+        if not isinstance(given, Mapping):
+            raise DataError("the description of a column is damaged: make it again")
         types = {"name": str, "kind": str, "dtype": str, "written": str, "missing": int}
         wrong = [item.name for item in fields(cls) if not isinstance(given.get(item.name), types[item.name])]
         if wrong or given["kind"] not in KINDS:
@@ -102,23 +107,27 @@ def as_written(column: Any) -> Any:
     return column.astype(object).map(label_name, na_action="ignore").astype("str")
 
 
-def as_kind(column: Any, known: Column) -> Any:
+def as_kind(column: Any, known: Column, *, comma: bool = False) -> Any:
     """The values of a column of any file as those of the column that is known.
 
     Args:
         column: a pandas Series, of text where the column is not written plainly.
         known: what its values should become.
+        comma: do numbers that are text have a decimal comma in this file, however they were written in the first?
 
     Raises:
         DataError: a value that cannot become one; it is shown.
     """
     if known.kind in ("category", "text"):
         return as_written(column)
-    values = {"date": _dates, "boolean": _truths, "number": _numbers}[known.kind](column, known)
+    if known.kind == "number":
+        values = _numbers(column, known, comma=comma or known.written == COMMA)
+    else:
+        values = (_dates if known.kind == "date" else _truths)(column, known)
     return values if str(values.dtype) == known.dtype else values.astype(known.dtype)
 
 
-def _numbers(column: Any, known: Column) -> Any:
+def _numbers(column: Any, known: Column, *, comma: bool) -> Any:
     import pandas as pd
 
     kind = column.dtype.kind if not isinstance(column.dtype, pd.CategoricalDtype) else "O"
@@ -130,8 +139,9 @@ def _numbers(column: Any, known: Column) -> Any:
         raise _refused(column, column, known, "dates where there should be numbers")
     text = column
     if pd.api.types.infer_dtype(column, skipna=True) not in ("decimal", "integer", "mixed-integer-float", "boolean"):
-        text = as_written(column).replace("?", None)
-        if known.written == COMMA:
+        text = as_written(column)
+        text = text.mask(text.isin(UNKNOWN), None)
+        if comma:
             text = text.str.replace(",", ".")
     values = pd.to_numeric(text, errors="coerce")
     if pd.api.types.is_extension_array_dtype(values.dtype) or values.dtype == object:
@@ -180,7 +190,9 @@ def _dates(column: Any, known: Column) -> Any:
         if wrong.any():
             raise _refused(column, wrong, known, f"values that are no dates as the training rows have them ({known.written})")
     if isinstance(values.dtype, pd.DatetimeTZDtype) and "," not in known.dtype:
-        values = values.dt.tz_convert(None)
+        return values.dt.tz_convert(None)
+    if values.dtype.kind == "M" and not isinstance(values.dtype, pd.DatetimeTZDtype) and "," in known.dtype:
+        return values.dt.tz_localize("UTC")
     return values
 
 
@@ -196,4 +208,4 @@ def _is_bool(column: Any) -> bool:
 
 def _refused(column: Any, wrong: Any, known: Column, what: str) -> DataError:
     example = column[wrong].iloc[0] if wrong.dtype == bool else column.iloc[0]
-    return DataError(f"column '{known.name}' has {what}, such as {str(example)!r}: correct the file, or leave the column out")
+    return DataError(f"column '{known.name}' has {what}, such as {str(example)!r}: correct such values, or leave them empty")

@@ -28,7 +28,7 @@ class TableFile:
 
     - pairs of words, whatever their case, are truth values: yes/no, y/n, true/false, t/f, on/off;
     - dates and times of day become dates: ISO 8601, and day-first, month-first and other usual forms (`dates.FORMATS`);
-    - `?` among numbers is a missing value.
+    - among numbers `?`, `-`, `.` and the like (`kinds.UNKNOWN`) are missing values.
 
     Args:
         path: `.csv`, `.tsv` (also with `.gz`), `.parquet` or `.pq`.
@@ -145,16 +145,39 @@ class TableFile:
             raise ArgumentError("rows", "1 or more", rows)
         return self._converted(wanted, rows)
 
+    def verbatim(self, columns: Sequence[str], rows: int = ROWS) -> Iterator[Frame]:
+        """The rows in order as they are in the file: text of text files ("" where it is empty), the types of Parquet files.
+
+        Args:
+            columns: names, in the order wanted; of any type, lists and bytes included.
+            rows: of each chunk, 1 or more; the last one may have fewer.
+
+        Raises:
+            UnknownName: a column is not there.
+            DataError: the file cannot be read.
+        """
+        for name in columns:
+            if name not in self._columns:
+                raise UnknownName("column", name, self.columns)
+        with reading(self.path):
+            for chunk in self._reader.verbatim(columns, rows):
+                yield chunk[list(columns)].reset_index(drop=True)
+
+    @property
+    def is_text(self) -> bool:
+        """Is it a text file, which does not say what types its columns have?"""
+        return not self._reader.typed
+
     def _converted(self, wanted: Sequence[str], rows: int) -> Iterator[Frame]:
         import pandas as pd
 
-        start = 0
+        start, comma = 0, self._reader.separator == ";"
         for chunk in self._raw(wanted, rows, self._as_text(wanted)):
             rows_read = pd.RangeIndex(start, start + len(chunk))
             if all(map(self._is_plain, wanted, chunk.dtypes[list(wanted)])):  # a column at a time is slow for thousands of them
                 yield chunk[list(wanted)].set_axis(rows_read, axis=0)
             else:
-                values = {name: as_kind(chunk[name], self._columns[name]) for name in wanted}
+                values = {name: as_kind(chunk[name], self._columns[name], comma=comma) for name in wanted}
                 yield pd.DataFrame(values).set_axis(rows_read, axis=0)
             start += len(chunk)
 
@@ -243,6 +266,12 @@ class _Text:
         for chunk in self._read(**options):
             yield chunk.set_axis([str(name) for name in chunk.columns], axis=1)
 
+    def verbatim(self, columns: Sequence[str], rows: int) -> Iterator[Frame]:
+        """The columns (and perhaps others), each field as it is written."""
+        options: dict[str, Any] = {} if self._named else {"usecols": list(columns)}
+        for chunk in self._read(chunksize=rows, dtype="str", keep_default_na=False, **options):
+            yield chunk.set_axis([str(name) for name in chunk.columns], axis=1)
+
 
 class _Parquet:
     """Chunks of a Parquet file; a row group's columns are read a batch at a time."""
@@ -264,6 +293,17 @@ class _Parquet:
 
     def chunks(self, columns: Sequence[str], rows: int, as_text: Sequence[str]) -> Iterator[Frame]:
         """The columns, those of `as_text` as text."""
+        for table in self._tables(columns, rows):
+            yield self._frame(table, columns, as_text)
+
+    def verbatim(self, columns: Sequence[str], rows: int) -> Iterator[Frame]:
+        """The columns in the types of the file."""
+        import pandas as pd
+
+        for table in self._tables(columns, rows):
+            yield table.select(list(columns)).to_pandas(ignore_metadata=True, types_mapper=pd.ArrowDtype)
+
+    def _tables(self, columns: Sequence[str], rows: int) -> Iterator[Any]:
         import pyarrow as pa
         import pyarrow.parquet as pq
 
@@ -274,10 +314,10 @@ class _Parquet:
                 while sum(map(len, held)) >= rows:
                     table = pa.Table.from_batches(held)
                     rest = table.slice(rows)
-                    yield self._frame(table.slice(0, rows), columns, as_text)
+                    yield table.slice(0, rows)
                     held = rest.to_batches() if len(rest) else []
             if held:
-                yield self._frame(pa.Table.from_batches(held), columns, as_text)
+                yield pa.Table.from_batches(held)
 
     @staticmethod
     def _frame(table: Any, columns: Sequence[str], as_text: Sequence[str]) -> Frame:

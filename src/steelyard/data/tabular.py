@@ -50,7 +50,7 @@ def read_table(path: Path) -> Frame:
             frame = pd.read_csv(path, low_memory=False, **options)
         except UnicodeDecodeError as error:
             raise DataError(not_utf8(path, error)) from None
-    return tidy(_with_decimal_commas(frame) if options["sep"] == ";" else frame, str(path))
+    return tidy(with_decimal_commas(frame) if options["sep"] == ";" else frame, str(path))
 
 
 def tidy(frame: Frame, where: str) -> Frame:
@@ -239,8 +239,14 @@ def not_utf8(path: Path, error: UnicodeDecodeError) -> str:
     )
 
 
-def _with_decimal_commas(frame: Frame) -> Frame:
-    """Columns of numbers with a decimal comma, read as numbers."""
+def with_decimal_commas(frame: Frame) -> Frame:
+    """The table with columns of numbers with a decimal comma read as numbers; changed in place.
+
+    Example:
+        >>> import pandas as pd
+        >>> with_decimal_commas(pd.DataFrame({"a": ["1,5", "2"]}))["a"].tolist()
+        [1.5, 2.0]
+    """
     import pandas as pd
 
     for name in frame.columns:

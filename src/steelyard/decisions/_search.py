@@ -13,7 +13,7 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from steelyard.core.errors import UnknownName
-from steelyard.decisions._arrays import Floats, Ints, mass_of
+from steelyard.decisions._arrays import LEAST, Floats, Ints, mass_of
 
 MetricLike: TypeAlias = "str | Callable[..., float]"
 
@@ -234,17 +234,21 @@ def cut_at(line: Line, cut: int) -> float:
 
 
 def ascend(logs: Floats, judge: Judge) -> Floats:
-    """Offsets of log-probabilities `[C]` whose argmax is good for the metric: coordinate ascent from two starts.
+    """Thresholds of probabilities `[C]`, adding up to 1, that are good for the metric: coordinate ascent from two starts.
 
-    Each class in turn is given the best of all offsets. Classes without rows keep those that they start with.
+    Each class in turn is given the best of all thresholds. Classes without rows keep those that they start with. What was found
+    is judged as it will decide: equal scores may part when offsets become thresholds.
     """
     share = np.maximum(judge.mass, judge.mass[judge.mass > 0].min())
-    found = [_ascended(logs, judge, start) for start in (np.zeros(logs.shape[1]), -np.log(share / share.sum()))]
-    return max(found, key=lambda one: judge.value((logs + one).argmax(1)))
+    equal = np.zeros(logs.shape[1])
+    found = [np.exp(-_ascended(logs, judge, start)) for start in (equal, -np.log(share / share.sum()))]
+    thresholds = [one / one.sum() for one in (*found, np.exp(equal))]
+    return max(thresholds, key=lambda one: judge.value((logs - np.log(one)).argmax(1)))
 
 
 def _ascended(logs: Floats, judge: Judge, start: Floats) -> Floats:
     offsets, rows = start.copy(), np.arange(len(logs))
+    widest = -np.log(LEAST) - np.log(len(start)) - 1.0  # thresholds further apart are no numbers any more
     best = judge.value((logs + offsets).argmax(1))
     for _ in range(SWEEPS):
         before = best
@@ -258,7 +262,9 @@ def _ascended(logs: Floats, judge: Judge, start: Floats) -> Floats:
             if not values[top] > best + BETTER:
                 continue
             tried = offsets.copy()
-            tried[chosen] = line.between(int(looked[top]), float(line.margin[0]) - 1.0, float(line.margin[-1]) + 1.0)
+            others = np.delete(offsets, chosen)
+            cut = line.between(int(looked[top]), float(line.margin[0]) - 1.0, float(line.margin[-1]) + 1.0)
+            tried[chosen] = np.clip(cut, others.max() - widest, others.min() + widest)
             reached = judge.value((logs + tried).argmax(1))
             if reached > best + BETTER:
                 offsets, best = tried, reached

@@ -107,7 +107,7 @@ class Thresholds(nn.Module):
         Raises:
             ArgumentError: not probabilities, or of another number of classes.
         """
-        decided = self._decided(as_proba(proba, self._classes()))
+        decided = self._decided(as_proba(proba, self.num_classes))
         return torch.from_numpy(decided).to(proba.device) if isinstance(proba, Tensor) else decided
 
     def _decided(self, p: Floats) -> Ints:
@@ -125,7 +125,9 @@ class Thresholds(nn.Module):
         others[:, chosen] = -1.0
         return np.where(p[:, chosen] >= self._cut(), chosen, others.argmax(1))
 
-    def _classes(self) -> int:
+    @property
+    def num_classes(self) -> int:
+        """Classes that it decides between."""
         known = self.cost if self.cost is not None else self.thresholds
         assert known is not None
         return len(known)
@@ -178,8 +180,7 @@ class Thresholds(nn.Module):
         judge = Judge(metric, truth[kept], weight[kept], mass, as_class(positive, classes), sample_weight is not None)
         if classes == 2:
             return cls(best_binary(values[kept, 1], judge))
-        inverse = np.exp(-ascend(log_of(values[kept]), judge))
-        return cls(inverse / inverse.sum())
+        return cls(ascend(log_of(values[kept]), judge))
 
     @classmethod
     def for_costs(cls, cost: Any) -> Thresholds:

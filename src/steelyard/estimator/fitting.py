@@ -16,10 +16,10 @@ from torch import Tensor
 from steelyard.core.regime import Regime
 from steelyard.core.seeds import derive
 from steelyard.data.encoder import TableEncoder
-from steelyard.data.raw import Frame
 from steelyard.data.splits import thin
 from steelyard.estimator.deciding import Decision
-from steelyard.estimator.judge import alerts, judge, permutation_importance, precision_recall
+from steelyard.estimator.importance import permutation_importance
+from steelyard.estimator.judge import alerts, judge, precision_recall
 from steelyard.estimator.reading import FileRequest, FileTable, read_for_training
 from steelyard.estimator.scoring import Judge
 from steelyard.estimator.splitting import Split, choose_split
@@ -84,7 +84,8 @@ def fit_file(
     table = read_for_training(request, say) if table is None else table
     split = _training_split(table, seed)
     say(f"encoding {len(table.features)} columns of {len(table.target):,} rows")
-    kinds = {name: table.files[0].kinds[name] for name in table.features}
+    found = table.files[0].kinds
+    kinds = {name: found[name] for name in table.features}
     encoder = TableEncoder.fit_chunks(table.of(split.train), kinds=kinds, seed=derive(seed, "encoder"), **TREATMENT)
     inputs = table.encode(encoder, onehot=not embeds_categories(model))
     say(f"training on {len(split.train):,} rows")
@@ -100,9 +101,10 @@ def fit_file(
     facts = _facts(request, table, fitted)
     facts |= _judged(table, fitted, _rows(inputs, table.test), seed)
     if importance:
-        facts |= _importance(table, fitted, seed)
+        facts |= _importance(table, fitted, inputs, seed)
     facts["seconds"] = time.perf_counter() - began
-    fitted.facts["schema"] = {name: table.files[0].schema()[name] for name in encoder.columns()}
+    schema = table.files[0].schema()
+    fitted.facts["schema"] = {name: schema[name] for name in encoder.columns()}
     fitted.facts["target"] = request.target
     return fitted, facts
 
@@ -157,25 +159,23 @@ def _judged(table: FileTable, model: TableModel, inputs: Any, seed: int) -> Json
     return found
 
 
-def _importance(table: FileTable, model: TableModel, seed: int) -> Json:
+def _importance(table: FileTable, model: TableModel, inputs: Any, seed: int) -> Json:
     """What the columns matter on some test rows."""
-    import pandas as pd
-
     chosen = table.test[thin(table.target[table.test], IMPORTANCE_ROWS, seed=derive(seed, "importance"))]
-    frame: Frame = pd.concat(list(table.of(chosen)), ignore_index=True)[model.encoder.columns()]
     metric = model.facts["metric"]
     if metric not in METRICS:
         metric = "auprc" if len(table.classes) == 2 else "balanced_accuracy"
-    cells = len(frame) * frame.shape[1]
+    cells = len(chosen) * len(model.encoder.columns())
     repeats = int(np.clip(SHUFFLED_CELLS // max(cells * 5, 1), 2, 5))
 
-    def predict(rows: Frame) -> tuple[np.ndarray, np.ndarray]:
-        proba = model.predict_proba(rows)
+    def predict(rows: Any) -> tuple[np.ndarray, np.ndarray]:
+        proba = model.proba_of(rows)
         return proba, model.decided(proba)
 
     lines = permutation_importance(
-        predict, frame, table.target[chosen].numpy(), table.counts()["train"], metric, seed=seed, repeats=repeats
-    )
+        predict, model.encoder, _rows(inputs, chosen), table.target[chosen].numpy(), table.counts()["train"], metric,
+        seed=seed, repeats=repeats,
+    )  # fmt: skip
     return {"importance": lines, "importance_metric": metric}
 
 

@@ -90,7 +90,7 @@ def load_model(folder: Path | str) -> TableModel:
     try:
         tensors = load(payload)
         return TableModel.from_state(tensors, about["model"])
-    except (SafetensorError, KeyError, TypeError, RuntimeError, SteelyardError) as error:
+    except (SafetensorError, LookupError, TypeError, ValueError, AttributeError, RuntimeError, SteelyardError) as error:
         said = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise DataError(f"the model in {folder} cannot be put together ({said}): fit it again") from error
 
@@ -101,7 +101,7 @@ def _read_state(folder: Path) -> dict[str, Any]:
         about = json.loads(path.read_bytes())
     except (FileNotFoundError, NotADirectoryError):
         raise DataError(f"there is no model in {folder} (no {STATE}): fit one with `steelyard fit`") from None
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         raise DataError(_damaged(folder, STATE)) from None
     if not isinstance(about, dict) or not {"format", "tensors", "model", "sha256"} <= about.keys():
         raise DataError(_damaged(folder, STATE))

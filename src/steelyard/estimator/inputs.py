@@ -8,6 +8,10 @@ import numpy as np
 
 from steelyard.core.errors import ArgumentError, DataError
 from steelyard.data.raw import Frame
+from steelyard.data.tabular import refuse_twice
+
+MOST_COUNTED = 2**53
+"""Sum of whole weights up to which a double counts them one by one."""
 
 
 def is_frame(data: Any) -> bool:
@@ -53,10 +57,22 @@ def named(frame: Frame) -> Frame:
     if isinstance(frame.columns, pd.MultiIndex):
         raise DataError("X has column names of several levels: flatten them first")
     names = [str(name) for name in frame.columns]
-    if len(set(names)) < len(names):
-        twice = next(name for name in names if names.count(name) > 1)
-        raise DataError(f"X has the column '{twice}' more than once: rename one")
-    return frame.set_axis(names, axis=1).reset_index(drop=True)
+    refuse_twice(names, "X")
+    return _without_arrow(frame.set_axis(names, axis=1)).reset_index(drop=True)
+
+
+def _without_arrow(frame: Frame) -> Frame:
+    """Dates, spans of time and categories of pyarrow in the types that pandas has for them."""
+    import pandas as pd
+
+    arrow = {name: dtype.pyarrow_dtype for name, dtype in frame.dtypes.items() if isinstance(dtype, pd.ArrowDtype)}
+    if not arrow:
+        return frame
+    import pyarrow as pa
+
+    known = (pa.types.is_timestamp, pa.types.is_duration, pa.types.is_dictionary)
+    plain = [name for name, kind in arrow.items() if any(is_one(kind) for is_one in known)]
+    return frame.assign(**{name: pa.array(frame[name]).to_pandas().set_axis(frame.index) for name in plain})
 
 
 def from_array(array: np.ndarray, names: list[str] | None = None) -> Frame:
@@ -76,8 +92,8 @@ class TakesTables:
         from sklearn.utils.validation import validate_data
 
         if is_frame(X):
-            validate_data(self, X, reset=reset, skip_check_array=True)
             frame = named(to_frame(X))
+            validate_data(self, X, reset=reset, skip_check_array=True)
             if reset and (len(frame) == 0 or frame.shape[1] == 0):
                 raise ValueError(
                     f"Found array with {len(frame)} sample(s) and {frame.shape[1]} feature(s): at least 1 is needed"
@@ -139,18 +155,21 @@ def labels_of(y: Any) -> tuple[np.ndarray, np.ndarray]:
         raise ValueError(f"Input y contains NaN: {missing} of {len(values)} rows have no label; remove or label them")
     if values.dtype.kind == "f" and not np.isfinite(values).all():
         raise ValueError("Input y contains infinity: remove or label these rows")
-    if values.dtype.kind in "biufO":
-        check_classification_targets(values)
     try:
         classes, codes = np.unique(values, return_inverse=True)
     except TypeError:
         kinds = " and ".join(sorted({type(value).__name__ for value in values}))
         raise ValueError(f"Unknown label type: {kinds} values in one column of labels; make them all of one type") from None
+    if values.dtype.kind in "biufO":
+        check_classification_targets(values)
     return classes, codes.reshape(-1).astype(np.int64)
 
 
 def weights_of(sample_weight: Any, rows: int) -> np.ndarray | None:
     """Row weights float64 `[N]`; None where all are equal.
+
+    Whole numbers say how often a row is there. Others say no more than how much rows count beside each other, so they are
+    scaled to mean 1 over the rows of weight above 0.
 
     Raises:
         ValueError: negative or missing weights, all zero, or of another length than the rows.
@@ -174,7 +193,13 @@ def weights_of(sample_weight: Any, rows: int) -> np.ndarray | None:
         raise ArgumentError("sample_weight", "numbers of 0 or more", float(weights.min()))
     if not weights.any():
         raise ValueError("Sample weights must contain at least one non-zero number: all weights are zero")
-    return None if bool((weights == weights[0]).all()) else weights
+    if bool((weights == weights[0]).all()):
+        return None
+    if (weights == weights.round()).all() and weights.sum() <= MOST_COUNTED:
+        return weights
+    weights = weights / weights.max()
+    scaled: np.ndarray = weights / weights[weights > 0].mean()
+    return scaled
 
 
 def _library(data: Any) -> str:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
-from steelyard.core.seeds import derive
-from steelyard.metrics import LOWER_IS_BETTER, evaluate, intervals
+from steelyard.metrics import evaluate, intervals
 from steelyard.metrics.bootstrap import ON_DECISIONS, ON_SCORES
 from steelyard.metrics.scores import METRICS
 
@@ -108,52 +107,6 @@ def alerts(score: np.ndarray, positive: np.ndarray) -> list[Json]:
             }
         )
     return lines
-
-
-def permutation_importance(
-    predict: Callable[[Any], tuple[np.ndarray, np.ndarray]],
-    frame: Any,
-    target: np.ndarray,
-    class_counts: Sequence[int],
-    metric: str,
-    *,
-    seed: int = 0,
-    repeats: int = 5,
-) -> list[Json]:
-    """How much a metric loses when the values of one column are shuffled among the rows.
-
-    Args:
-        predict: from a DataFrame to probabilities `[N, C]` and decisions `[N]`.
-        frame: the rows, a DataFrame of feature columns.
-        target: true classes `[N]`.
-        class_counts: training rows per class `[C]`.
-        metric: of `steelyard.metrics.METRICS`; for errors the increase is the loss.
-        seed: of the shuffles.
-        repeats: shuffles a column.
-
-    Returns:
-        A line a column, the largest loss first: "column", "drop" (mean), "low" and "high" (over the shuffles).
-
-    Reference:
-        Breiman: Random forests, Machine Learning 45, 2001.
-    """
-    sign = -1.0 if metric in LOWER_IS_BETTER else 1.0
-
-    def score(rows: Any) -> float:
-        proba, decided = predict(rows)
-        judged = proba if metric in ON_SCORES else np.eye(proba.shape[1])[decided]
-        return sign * evaluate(judged, target, class_counts).values[metric]
-
-    whole, lines = score(frame), []
-    for place, name in enumerate(frame.columns):
-        drops = []
-        for repeat in range(repeats):
-            order = np.random.default_rng(derive(seed, "shuffle", place, repeat)).permutation(len(frame))
-            shuffled = frame.copy(deep=False)
-            shuffled[name] = frame[name].iloc[order].set_axis(frame.index)
-            drops.append(whole - score(shuffled))
-        lines.append({"column": str(name), "drop": float(np.mean(drops)), "low": min(drops), "high": max(drops)})
-    return sorted(lines, key=lambda line: -line["drop"])
 
 
 def _finite(value: float) -> float | None:

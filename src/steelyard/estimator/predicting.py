@@ -19,7 +19,10 @@ from steelyard.data.raw import Frame
 from steelyard.data.table_file import TableFile
 from steelyard.estimator.table_model import Prior, TableModel
 
-OUT_SUFFIXES = (".csv", ".csv.gz", ".parquet", ".pq")
+PARQUET = (".parquet", ".pq")
+OUT_SUFFIXES = (".csv", ".csv.gz", *PARQUET)
+CODE = r"0\d+"
+"""Numbers that are codes rather: what they begin with would be lost."""
 DECISION, SPREAD = "prediction", "spread"
 CHUNK = 100_000
 """Rows that are read, scored and written at a time."""
@@ -83,7 +86,7 @@ def predict_file(
     file = TableFile(path, like=model.facts.get("schema"))
     _refuse_absent(model, file)
     kept = _kept(file, keep, [DECISION, SPREAD, *(f"probability_{name}" for name in names)])
-    beside = _beside(path, file, kept)
+    beside = _beside(path, file, kept, suffix)
     shift = None if prior is None else _shift(model, file, prior, say)
     target = model.prior if shift is None else np.asarray(shift.target_prior, dtype=np.float64)
     counts, unseen, rows = np.zeros(len(names), dtype=np.int64), dict[str, int](), 0
@@ -130,11 +133,25 @@ def _shift(model: TableModel, file: TableFile, prior: Prior, say: Say) -> Any:
     return model.prior_shift(prior, proba)
 
 
-def _beside(path: Path, file: TableFile, kept: Sequence[str]) -> Iterable[Frame]:
-    """The columns to keep, as they are in this file: they are none of the model's business, so its schema is not asked."""
+def _beside(path: Path, file: TableFile, kept: Sequence[str], suffix: str) -> Iterable[Frame]:
+    """The columns to keep, as they are in this file: they are none of the model's business, so its schema is not asked.
+
+    Only from a text file into a Parquet file do values get types, and codes that begin with 0 remain text there too.
+    """
     if not kept:
         return itertools.repeat(None)
-    return TableFile(path, drop=[name for name in file.columns if name not in kept]).chunks(kept, rows=CHUNK)
+    if not file.is_text or suffix not in PARQUET:
+        return file.verbatim(kept, CHUNK)
+    return _typed(TableFile(path, drop=[name for name in file.columns if name not in kept]), kept)
+
+
+def _typed(file: TableFile, kept: Sequence[str]) -> Iterator[Frame]:
+    numbers = [name for name in kept if file.kinds[name] == "number"]
+    codes = set[str]()
+    for chunk in file.verbatim(numbers, CHUNK) if numbers else ():
+        codes |= {name for name in numbers if name not in codes and chunk[name].str.fullmatch(CODE).any()}
+    for chunk, texts in zip(file.chunks(kept, CHUNK), file.verbatim(sorted(codes) or kept[:1], CHUNK), strict=True):
+        yield chunk.assign(**{name: texts[name].replace("", None).array for name in codes})
 
 
 def _kept(file: TableFile, keep: Sequence[str], written: Sequence[str]) -> list[str]:
@@ -161,7 +178,7 @@ def _writer(out: Path, suffix: str) -> Iterator[Callable[[Frame], None]]:
     draft = out.with_name(f".{os.getpid()}.{out.name}")
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
-        with _parquet(draft) if suffix in (".parquet", ".pq") else _csv(draft) as write:
+        with _parquet(draft) if suffix in PARQUET else _csv(draft) as write:
             yield write
         os.replace(draft, out)
     except OSError as error:

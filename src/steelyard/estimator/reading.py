@@ -61,6 +61,8 @@ class FileRequest:
             raise ArgumentError("test_fraction", "between 0 and 1", self.test_fraction)
         if self.test is not None and self.split != "random":
             raise ArgumentError("split", "left out, as the test rows are in a file of their own", repr(self.split))
+        if self.test is not None and self.test.resolve() == self.path.resolve():
+            raise ArgumentError("test", "another file than that of the training rows", str(self.test))
 
     @property
     def by(self) -> tuple[str, str]:
@@ -145,8 +147,8 @@ class FileTable:
 
     def columns(self, used: set[str]) -> list[Json]:
         """What a report says about each column."""
-        file = self.files[0]
-        lines = []
+        file, lines = self.files[0], []
+        kinds, missing = file.kinds, file.missing
         for name in file.columns:
             if name == file.target:
                 continue
@@ -154,8 +156,8 @@ class FileTable:
             lines.append(
                 {
                     "name": name,
-                    "kind": file.kinds[name],
-                    "missing": file.missing[name] / file.rows,
+                    "kind": kinds[name],
+                    "missing": missing[name] / file.rows,
                     "used": name in used,
                     "note": note,
                 }

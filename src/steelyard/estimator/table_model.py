@@ -181,6 +181,7 @@ class TableModel:
 
         Raises:
             KeyError, RuntimeError: something is missing or of another shape.
+            DataError: there are not as many shares or thresholds as classes.
         """
         members = []
         for j, about in enumerate(state["members"]):
@@ -195,6 +196,8 @@ class TableModel:
         classes = np.array(state["classes"], dtype=object if kind == "object" else kind)
         encoder = TableEncoder.from_json(state["encoder"])
         prior = np.array(state["prior"], dtype=np.float64)
+        if not thresholds.num_classes == len(classes) == len(prior):
+            raise DataError(f"{len(classes)} classes, {len(prior)} shares and {thresholds.num_classes} thresholds")
         return cls(encoder, Members(members), state["network"], classes, prior, temperature, thresholds, dict(state["facts"]))
 
     def _log_proba(self, inputs: Inputs) -> Tensor:

@@ -165,8 +165,9 @@ def train_encoded(
         SteelyardError: anything wrong with data, names or settings, in one sentence.
     """
     refuse_few(classes)
-    if n_seeds < 1:
-        raise ArgumentError("n_seeds", "1 or more", n_seeds)
+    given: object = n_seeds
+    if isinstance(given, bool) or not isinstance(given, int | np.integer) or given < 1:
+        raise ArgumentError("n_seeds", "a whole number of 1 or more", repr(n_seeds))
     if not isinstance(decision, str) and not callable(decision):
         decision = cost_matrix(decision, len(classes)) if not isinstance(decision, torch.nn.Module) else decision
     judged_by = metric_of(metric, decision if isinstance(decision, np.ndarray) else None)

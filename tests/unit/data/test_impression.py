@@ -55,3 +55,22 @@ def test_digits_in_typed_text_are_no_numbers(typed: bool, kind: str) -> None:
     impression = Impression("x", separator=";", typed=typed)
     impression.add(pd.Series(["1,5", "2"]))
     assert impression.column().kind == kind
+
+
+def test_decimal_commas_with_three_places_are_no_thousands() -> None:
+    amounts = Impression("amount", separator=";")
+    amounts.add(pd.Series(["1,234", "-0,500", "12,000"]))
+    assert (amounts.column().kind, amounts.note()) == ("number", "")
+    large = Impression("amount", separator=";")
+    large.add(pd.Series(["1.234,50", "2.000,00"]))
+    assert "thousands" in large.note()
+
+
+def test_marks_among_numbers_are_missing_values_and_told() -> None:
+    marked = Impression("age")
+    marked.add(pd.Series(["31", "-", "45", "?"]))
+    assert marked.column().kind == "number"
+    assert marked.note() == "column 'age' has numbers and '-' and '?', taken for missing values"
+    alone = Impression("age")
+    alone.add(pd.Series(["-", "?"]))
+    assert alone.column().kind == "category"

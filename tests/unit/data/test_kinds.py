@@ -57,3 +57,24 @@ def test_other_files_may_lack_values() -> None:
     assert Column("x", "number", "int64").loosened().dtype == "float64"
     assert Column("x", "boolean", "bool").loosened().dtype == "boolean"
     assert Column("x", "category", "str").loosened().dtype == "str"
+
+
+def test_marks_of_missing_values_and_commas_of_another_file() -> None:
+    number = Column("n", "number", "float64")
+    found = as_kind(pd.Series(["1.5", "-", "?", "n.a.", "-2"]), number)
+    assert found.isna().tolist() == [False, True, True, True, False]
+    assert as_kind(pd.Series(["1,5", "-0,25", "-"]), number, comma=True).tolist()[:2] == [1.5, -0.25]
+    with pytest.raises(DataError, match=r"'1,5'.*empty"):
+        as_kind(pd.Series(["1,5"]), number)
+
+
+def test_times_without_a_zone_are_those_of_utc() -> None:
+    zoned = Column("d", "date", "datetime64[us, Europe/Berlin]")
+    found = as_kind(pd.Series(["2024-01-01T12:00:00+01:00", "2024-07-01 11:00:00", None]), zoned)
+    assert str(found.dtype) == zoned.dtype
+    assert found.dt.hour.tolist()[:2] == [12.0, 13.0]
+
+
+def test_a_description_that_is_none_is_refused() -> None:
+    with pytest.raises(DataError, match="damaged"):
+        Column.from_json(3)  # type: ignore[arg-type]

@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 import pyarrow
 import pyarrow.csv
+import pyarrow.parquet
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -286,3 +287,27 @@ def test_memory_is_that_of_a_chunk(tmp_path: Path, suffix: str) -> None:
     finally:
         tracemalloc.stop()
     assert rows == len(frame) and peak < 8e6 < 0.7 * size
+
+
+@pytest.mark.parametrize("rows", [1, 2, 10])
+def test_verbatim_is_what_is_in_the_file(tmp_path: Path, rows: int) -> None:
+    path = written(tmp_path, 'code;when;price\n007;01.02.2024;"1,50"\n;NA;\n08;x;2\n')
+    file = TableFile(path)
+    found = pd.concat(list(file.verbatim(["price", "code"], rows)), ignore_index=True)
+    assert found.to_dict("list") == {"price": ["1,50", "", "2"], "code": ["007", "", "08"]}
+    assert file.is_text
+    with pytest.raises(UnknownName, match="pric"):
+        list(file.verbatim(["pric"]))
+    lists = pyarrow.table({"l": [[1], None, [2, 3]], "n": [1, None, 2**62 + 1]})
+    pyarrow.parquet.write_table(lists, tmp_path / "t.parquet")
+    other = TableFile(tmp_path / "t.parquet", like={})
+    chunks = list(other.verbatim(["n", "l"], rows))
+    assert [len(chunk) for chunk in chunks] == [min(rows, 3 - start) for start in range(0, 3, rows)]
+    assert pyarrow.concat_tables(map(pyarrow.Table.from_pandas, chunks))["n"].to_pylist() == [1, None, 2**62 + 1]
+    assert not other.is_text
+
+
+def test_another_file_may_have_decimal_commas(tmp_path: Path) -> None:
+    first = TableFile(written(tmp_path, "a,t\n1.5,x\n2.5,y\n"))
+    other = TableFile(written(tmp_path, "a;t\n1,5;x\n2;y\n-0,5;y\n", "o.csv"), like=first.schema())
+    assert whole(other)["a"].tolist() == [1.5, 2.0, -0.5]

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from steelyard.core.errors import ArgumentError, DataError, UnknownName
 from steelyard.decisions import Adjusted, LogitShift, Thresholds
+from steelyard.decisions._search import Judge
 
 SEEDS = st.integers(0, 2**32 - 1)
 BINARY = st.lists(
@@ -333,3 +334,36 @@ def test_what_cannot_be_used_is_refused() -> None:
         Thresholds(0.5).decide(np.full((2, 3), 1 / 3))
     with pytest.raises(ArgumentError, match="`logits`"):
         Thresholds(0.5)(torch.zeros(2, 3))
+
+
+@pytest.mark.parametrize("seed", range(20))
+@pytest.mark.parametrize("metric", ["balanced_accuracy", "macro_f1", "g_mean"])
+def test_zeros_and_ones_of_several_classes_have_thresholds_no_worse_than_none(seed: int, metric: str) -> None:
+    draw = np.random.default_rng(seed)
+    classes = int(draw.integers(3, 7))
+    target = np.concatenate([np.arange(classes), draw.integers(0, classes, 40)])
+    proba = np.eye(classes)[np.where(draw.random(len(target)) < 0.4, target, draw.integers(0, classes, len(target)))]
+    half = draw.random(len(target)) < 0.3
+    proba[half] = (proba[half] + np.eye(classes)[draw.integers(0, classes, half.sum())]) / 2
+    decision = Thresholds.for_metric(proba, target, metric)
+    assert decision.thresholds is not None
+    assert bool((decision.thresholds > 0).all())
+    judge = Judge(metric, target, np.ones(len(target)), np.bincount(target).astype(float), 1, False)
+    decided = decision.decide(proba)
+    assert judge.value(decided) >= judge.value(proba.argmax(1)) - 1e-12
+    with np.errstate(divide="ignore"):
+        scores = decision(torch.from_numpy(np.log(proba)))
+    assert scores.argmax(1).tolist() == decided.tolist()
+
+
+def test_ties_that_rounding_parts_do_not_make_it_worse() -> None:
+    # Classes 1 and 2 have 14 and 7 rows, so that shares make 0.5 and 0.25 equal.
+    draw = np.random.default_rng(0)
+    for _ in range(200):
+        target = np.repeat([0, 1, 2, 3], [9, 14, 7, 10])
+        counts = draw.multinomial(4, np.ones(4) / 4, len(target))
+        proba = (counts + 4 * np.eye(4)[target] * draw.integers(0, 2, (len(target), 1))) / 4
+        proba /= proba.sum(1, keepdims=True)
+        judge = Judge("balanced_accuracy", target, np.ones(40), np.bincount(target).astype(float), 1, False)
+        decided = Thresholds.for_metric(proba, target).decide(proba)
+        assert judge.value(decided) >= judge.value(proba.argmax(1)) - 1e-12

@@ -10,6 +10,7 @@ from sklearn.metrics import average_precision_score, balanced_accuracy_score
 
 from steelyard.core.errors import DataError
 from steelyard.core.regime import Regime
+from steelyard.data.table_file import TableFile
 from steelyard.decisions import Thresholds
 from steelyard.estimator.fitting import fit_file
 from steelyard.estimator.reading import FileRequest, read_for_training
@@ -88,6 +89,15 @@ def test_by_time_the_held_out_rows_are_the_last_of_training(fitted):
     assert facts["data"]["split"] == "by time (column opened)"
     assert set(facts["data"]["rows"]) == {"train", "valid", "test"}
     assert facts["members"] == 1
+
+
+def test_columns_are_described_once_however_many_there_are(tmp_path, monkeypatch):
+    asked = []
+    schema = TableFile.schema
+    monkeypatch.setattr(TableFile, "schema", lambda file: asked.append(file) or schema(file))
+    frame = pd.DataFrame(np.random.default_rng(0).normal(size=(60, 40)).round(3)).add_prefix("v").assign(y=np.arange(60) % 2)
+    fit_file(FileRequest(written(frame, tmp_path / "wide.csv"), "y"), method="ce", regime=Regime(epochs=1), importance=False)
+    assert len(asked) == 1
 
 
 def test_several_classes(tmp_path):

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import hashlib
 import json
 import zipfile
 
@@ -100,3 +101,29 @@ def test_a_newer_model_replaces_an_older_one(fitted, folder):
     save_model(fitted, folder)
     assert (folder / TENSORS).stat().st_mtime_ns > before
     load_model(folder)
+
+
+def signed(folder, change):
+    """Edit the state of a model and sign it anew."""
+    about = json.loads((folder / STATE).read_text())
+    about["model"] |= change
+    del about["sha256"]
+    text = json.dumps(about, sort_keys=True, separators=(",", ":"))
+    (folder / STATE).write_text(json.dumps(about | {"sha256": hashlib.sha256(text.encode()).hexdigest()}))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"prior": "x"}, {"prior": [0.2, 0.3, 0.5]}, {"classes": ["yes"]}, {"members": []}, {"encoder": 3}, {"facts": [1]}],
+)
+def test_what_was_edited_and_signed_anew_is_still_one_sentence(folder, change):
+    signed(folder, change)
+    with pytest.raises(DataError, match="cannot be put together") as caught:
+        load_model(folder)
+    assert "\n" not in str(caught.value)
+
+
+def test_nested_without_end(folder):
+    (folder / STATE).write_text("[" * 100_000)
+    with pytest.raises(DataError, match="damaged"):
+        load_model(folder)

@@ -120,6 +120,7 @@ def test_codes_lead_back_to_the_labels(labels):
         ([1.0, np.inf], "infinity"),
         (np.zeros((3, 2)), "Multilabel and multioutput targets are not supported."),
         (np.array([1, "a"], dtype=object), "label"),
+        (np.array([1, "a"] * 20, dtype=object), "Unknown label type: int and str"),
     ],
 )
 def test_what_is_no_label_is_refused(y, said):
@@ -134,3 +135,33 @@ def test_weights_are_checked():
     for wrong, said in (([0, 0], "zero"), ([1, -1], "0 or more"), ([1, np.nan], "finite"), ([1], "expected"), ([[1, 2]], "1D")):
         with pytest.raises(ValueError, match=said):
             weights_of(wrong, 2)
+
+
+def test_weights_that_are_not_whole_are_scaled_to_mean_1():
+    whole = np.array([0.0, 3.0, 1.0])
+    assert weights_of(whole, 3).tolist() == [0.0, 3.0, 1.0]
+    for scale in (0.1, 1e-30, 1e30):
+        np.testing.assert_allclose(weights_of(whole * scale, 3), [0.0, 1.5, 0.5], rtol=1e-12)
+
+
+def test_dates_spans_and_categories_of_pyarrow_become_those_of_pandas():
+    pa = pytest.importorskip("pyarrow")
+    when = pd.Series(pd.date_range("2024-03-30", periods=3, tz="Europe/Berlin"))
+    frame = pd.DataFrame(
+        {
+            "when": when.astype(pd.ArrowDtype(pa.timestamp("us", tz="Europe/Berlin"))),
+            "span": pd.Series(pd.to_timedelta([1, 2, None], "h")).astype(pd.ArrowDtype(pa.duration("s"))),
+            "city": pd.array(
+                pa.array(["a", None, "b"]).dictionary_encode(), dtype=pd.ArrowDtype(pa.dictionary(pa.int32(), pa.string()))
+            ),
+            "age": pd.array([1, 2, None], dtype=pd.ArrowDtype(pa.int8())),
+        }
+    )
+    frame.index = [7, 7, 8]
+    found = named(frame)
+    assert found["when"].tolist() == when.tolist()
+    assert found["span"].dtype.kind == "m"
+    assert isinstance(found["city"].dtype, pd.CategoricalDtype)
+    assert found["city"].isna().tolist() == [False, True, False]
+    assert found["age"].dtype == frame["age"].dtype
+    assert found.index.tolist() == [0, 1, 2]

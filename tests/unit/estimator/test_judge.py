@@ -1,13 +1,12 @@
 from __future__ import annotations
 
 import numpy as np
-import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.metrics import average_precision_score, balanced_accuracy_score, precision_score, recall_score
 
-from steelyard.estimator.judge import alerts, judge, permutation_importance, precision_recall
+from steelyard.estimator.judge import alerts, judge, precision_recall
 
 
 def case(rows=300, classes=2, seed=0):
@@ -69,20 +68,3 @@ def test_no_positive_row_gives_no_curve_and_no_alerts():
     nothing = np.zeros(5, dtype=bool)
     assert precision_recall(np.arange(5.0), nothing, nothing) == {}
     assert alerts(np.arange(5.0), nothing) == []
-
-
-def test_importance_is_that_of_the_column_which_decides_and_zero_for_one_that_is_not_looked_at():
-    draw = np.random.default_rng(0)
-    frame = pd.DataFrame({"noise": draw.normal(size=200), "signal": draw.normal(size=200)}, index=np.arange(200)[::-1])
-    target = (frame["signal"].to_numpy() > 0.5).astype(int)
-
-    def predict(rows):
-        one = 1 / (1 + np.exp(-20 * (rows["signal"].to_numpy() - 0.5)))
-        return np.stack([1 - one, one], 1), (one > 0.5).astype(int)
-
-    for metric in ("balanced_accuracy", "auprc", "log_loss"):
-        first, second = permutation_importance(predict, frame, target, [140, 60], metric)
-        assert (first["column"], second["column"], second["drop"]) == ("signal", "noise", 0.0)
-        assert first["drop"] > 0.2
-        assert first["low"] <= first["drop"] <= first["high"]
-    assert list(frame.columns) == ["noise", "signal"]

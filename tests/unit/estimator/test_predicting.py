@@ -112,3 +112,57 @@ def test_what_cannot_be_written_is_refused(model, new, tmp_path):
     frame = loans(20).rename(columns={"branch": "prediction"}).assign(branch="branch 1")
     with pytest.raises(ArgumentError, match="keep"):
         predict_file(model, written(frame, tmp_path / "p.csv"), tmp_path / "a.csv", keep=["prediction"])
+
+
+def untidy(number=40):
+    """Rows with columns that do not survive being read and written again."""
+    frame = loans(number, seed=6).drop(columns="defaulted")
+    frame["code"] = [f"{i:05d}" for i in range(number)]
+    frame["word"] = ["NA" if i % 2 else "null" for i in range(number)]
+    frame["price"] = [f"{i},50" for i in range(number)]
+    frame["count"] = pd.array([None if i % 3 else i for i in range(number)], dtype="Int64")
+    return frame
+
+
+def test_kept_columns_of_a_text_file_are_written_as_they_were(model, tmp_path, monkeypatch):
+    monkeypatch.setattr(predicting, "CHUNK", 7)
+    path = tmp_path / "n.csv"
+    untidy().to_csv(path, sep=";", index=False)
+    predict_file(model, path, tmp_path / "a.csv", keep=["*"])
+    as_text = {"dtype": "str", "keep_default_na": False}
+    before, after = pd.read_csv(path, sep=";", **as_text), pd.read_csv(tmp_path / "a.csv", **as_text)
+    pd.testing.assert_frame_equal(after[before.columns], before)
+
+
+def test_codes_that_begin_with_0_are_no_numbers_in_parquet_either(model, tmp_path, monkeypatch):
+    monkeypatch.setattr(predicting, "CHUNK", 7)
+    path = tmp_path / "n.csv"
+    untidy().to_csv(path, sep=";", index=False)
+    predict_file(model, path, tmp_path / "a.parquet", keep=["price", "code", "count"])
+    scored = pd.read_parquet(tmp_path / "a.parquet")
+    assert scored["code"].tolist() == [f"{i:05d}" for i in range(40)]
+    assert scored["price"].tolist() == [i + 0.5 for i in range(40)]
+    assert scored["count"].dropna().tolist() == [i for i in range(40) if i % 3 == 0]
+
+
+def test_kept_columns_of_parquet_keep_their_types_whatever_these_are(model, tmp_path, monkeypatch):
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    monkeypatch.setattr(predicting, "CHUNK", 7)
+    columns = {
+        "list": pa.array([[1, 2], None] * 20),
+        "bytes": pa.array([None] * 20 + [b"x"] * 20),
+        "large": pa.array([2**62 + 1, None] * 20),
+        "late": pa.array([None] * 20 + ["z"] * 20),
+        "kind": pa.array(["u", "v"] * 20).dictionary_encode(),
+    }
+    table = pa.Table.from_pandas(loans(40, seed=6), preserve_index=False)
+    for name, values in columns.items():
+        table = table.append_column(name, values)
+    pq.write_table(table, tmp_path / "n.parquet")
+    predict_file(model, tmp_path / "n.parquet", tmp_path / "a.parquet", keep=[*columns, "client_id"])
+    scored = pq.read_table(tmp_path / "a.parquet")
+    for name in (*columns, "client_id"):
+        assert scored[name].to_pylist() == table[name].to_pylist()
+        assert scored.schema.field(name).type == table.schema.field(name).type

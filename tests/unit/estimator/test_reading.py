@@ -136,3 +136,9 @@ def test_missing_labels_are_counted(tmp_path):
     frame.loc[[3, 5], "defaulted"] = None
     with pytest.raises(DataError, match="2 of 60"):
         table_of(frame, tmp_path)
+
+
+def test_a_file_does_not_judge_itself(tmp_path):
+    path = written(loans(60), tmp_path / "loans.csv")
+    with pytest.raises(ArgumentError, match="another file"):
+        FileRequest(path, "defaulted", tmp_path / "." / "loans.csv")

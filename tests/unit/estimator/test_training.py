@@ -156,8 +156,9 @@ def test_bad_arguments_are_said():
     frame, target = rows(30)
     with pytest.raises(DataError, match="one class"):
         train_table(frame, np.zeros(30, int), CLASSES[:1])
-    with pytest.raises(ArgumentError, match="n_seeds"):
-        train_table(frame, target, CLASSES, method="ce", n_seeds=0)
+    for wrong in (0, 2.5, True, "3"):
+        with pytest.raises(ArgumentError, match="n_seeds"):
+            train_table(frame, target, CLASSES, method="ce", n_seeds=wrong)
 
 
 def test_the_usual_regime_has_fewer_steps_for_few_rows():
