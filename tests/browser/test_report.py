@@ -2,17 +2,10 @@
 
 from __future__ import annotations
 
-import importlib.util
-import json
-import os
-import shutil
-from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
-
-from steelyard.report import write_report
+from browsing import click, drawn, errors, requests, until
 
 pytestmark = pytest.mark.browser
 PLOTS = (
@@ -28,73 +21,6 @@ PLOTS = (
     "reliability",
     "ece",
 )
-FLAGS = (
-    "--headless",
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--disable-dev-shm-usage",
-    "--window-size=1360,1000",
-)
-
-
-@pytest.fixture(scope="module")
-def driver(chromium: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
-    webdriver = pytest.importorskip("selenium.webdriver", reason="needs selenium")
-    binary = os.environ.get("STEELYARD_CHROMEDRIVER") or shutil.which("chromedriver")
-    if binary is None:
-        pytest.skip("needs chromedriver on the path, or STEELYARD_CHROMEDRIVER")
-    options = webdriver.ChromeOptions()
-    for flag in (*FLAGS, f"--user-data-dir={tmp_path_factory.mktemp('profile')}"):
-        options.add_argument(flag)
-    options.binary_location = chromium
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
-    browser = webdriver.Chrome(options=options, service=webdriver.ChromeService(binary))
-    yield browser
-    browser.quit()
-
-
-@pytest.fixture(scope="module")
-def fabricated() -> Any:
-    path = Path(__file__).parents[1] / "unit" / "report" / "fabricate.py"
-    spec = importlib.util.spec_from_file_location("report_fabricate", path)
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module.fabricate
-
-
-@pytest.fixture
-def opened(driver: Any, fabricated: Any, tmp_path: Path) -> Any:
-    """Opens the report of a made-up comparison from the disk and waits until it is drawn."""
-
-    def open_report(**settings: Any) -> Any:
-        page = write_report(fabricated(tmp_path, **settings))
-        for kind in ("browser", "performance"):
-            driver.get_log(kind)
-        driver.get(page.as_uri())
-        until(driver, lambda: driver.execute_script("return document.body.dataset.ready") == "true")
-        return driver
-
-    return open_report
-
-
-def until(driver: Any, condition: Callable[[], bool]) -> None:
-    """Wait for what the browser does in its own time."""
-    from selenium.webdriver.support.ui import WebDriverWait
-
-    WebDriverWait(driver, 60).until(lambda _: condition())
-
-
-def requests(driver: Any) -> list[str]:
-    """What the report asked for; what the browser asks for its own pages, a new tab among them, is not the report's."""
-    messages = [json.loads(entry["message"])["message"] for entry in driver.get_log("performance")]
-    sent = [m["params"] for m in messages if m["method"] == "Network.requestWillBeSent"]
-    return [s["request"]["url"] for s in sent if not s["documentURL"].startswith("chrome://")]
 
 
 def order(driver: Any) -> list[str]:
@@ -118,20 +44,6 @@ def heading(driver: Any, key: str) -> Any:
 
 def sorting(driver: Any, key: str) -> str:
     return driver.execute_script("return arguments[0].closest('th').getAttribute('aria-sort')", heading(driver, key))
-
-
-def drawn(driver: Any, plot: str) -> int:
-    return driver.execute_script(
-        "return document.querySelectorAll(`#${arguments[0]} svg path, #${arguments[0]} svg image`).length", plot
-    )
-
-
-def click(driver: Any, selector: str) -> None:
-    driver.execute_script("arguments[0].click()", driver.find_element("css selector", selector))
-
-
-def errors(driver: Any) -> list[str]:
-    return [entry["message"] for entry in driver.get_log("browser")]
 
 
 @pytest.mark.parametrize(

@@ -57,6 +57,23 @@ def test_json_is_all_that_is_printed_and_what_failed_is_a_note(folder: Path) -> 
     assert facts["models"][2]["weights"]["epochs"] == [1, 2]
 
 
+def test_all_seeds_are_averaged(folder: Path) -> None:
+    each = [json.loads(steelyard("diagnose", folder, "--seed", str(seed), "--json")) for seed in (0, 1)]
+    facts = json.loads(steelyard("diagnose", folder, "--all-seeds", "--json"))
+    assert facts["seed"] == "0, 1" and facts["notes"][0].startswith("numbers are means over the seeds 0, 1")
+    for place, model in enumerate(facts["models"]):
+        ones = [one["models"][place] for one in each]
+        assert model["groups"]["all"]["recall"] == pytest.approx(sum(one["groups"]["all"]["recall"] for one in ones) / 2)
+        assert model["over_seeds"]["nc1"] == [one["geometry"]["nc1"] for one in ones]
+        assert model["grams"] == ones[0]["grams"]
+    assert "±" in steelyard("diagnose", folder, "--all-seeds", "--methods", "ce")
+    run = next((folder / "runs").iterdir())
+    with pytest.raises(SteelyardError, match="is one run"):
+        steelyard("diagnose", run, "--all-seeds")
+    with pytest.raises(SteelyardError, match="left out with --all-seeds"):
+        steelyard("diagnose", folder, "--all-seeds", "--seed", "1")
+
+
 def test_one_run_and_one_method_can_be_asked_for(folder: Path) -> None:
     assert "inverse-frequency" not in steelyard("diagnose", folder, "--methods", "ce")
     run = next(
@@ -92,10 +109,10 @@ def test_wrong_options_are_one_sentence(folder: Path, arguments: tuple[str, ...]
 
 def test_every_option_of_data_is_refused_unless_it_was_left_out() -> None:
     options = {option.name for option in cli.commands["diagnose"].params}
-    assert options - set(OF_DATA) == {"data", "out", "as_json", "seed", "methods", "curvature", "device"}
+    assert options - set(OF_DATA) == {"data", "out", "as_json", "seed", "all_seeds", "methods", "curvature", "device"}
 
 
-@pytest.mark.parametrize("option", [("--curvature",), ("--methods", "ce"), ("--device", "cpu")])
+@pytest.mark.parametrize("option", [("--curvature",), ("--all-seeds",), ("--methods", "ce"), ("--device", "cpu")])
 def test_options_of_models_are_refused_for_data(option: tuple[str, ...]) -> None:
     with pytest.raises(SteelyardError, match="the folder of a comparison"):
         steelyard("diagnose", "wine", *option)

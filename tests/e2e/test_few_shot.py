@@ -54,7 +54,11 @@ def test_a_comparison_reports_episodes(letters, tmp_path):
     about = json.loads((tmp_path / "out" / "comparison.json").read_text())
     assert about["data"]["class_names"] == ["rank 1 (4 shots)", "rank 2 (2 shots)", "rank 3 (1 shot)"]
     assert about["data"]["episodes"] == {"train": 3, "valid": 1, "test": 4}
-    assert (tmp_path / "out" / "report.html").stat().st_size > 10_000
+    page = (tmp_path / "out" / "report.html").read_text()
+    audit, decided = json.loads(page.split('<script type="application/json" id="data">')[1].split("</script>")[0])["figures"]
+    assert [one["name"] for one in audit["views"][0]["panels"][0]["series"]] == ["4 shots", "2 shots", "1 shot"]
+    assert audit["views"][0]["panels"][0]["series"][0]["expected"][0] == pytest.approx(4 / 7, abs=1e-3)  # 1-NN
+    assert set(decided["methods"]) == set(methods)
     target = np.load(next((tmp_path / "out" / "runs").iterdir()) / "predictions.npz")["target"]
     assert len(target) == 4 * 9
 

@@ -49,7 +49,12 @@ def test_a_comparison_ranks_by_g_mean_and_has_the_numbers_of_leaves(compared: Pa
         assert numbers["leaf_g_mean"] == pytest.approx(numbers["g_mean"])
         assert numbers["leaf_mcc"] == pytest.approx(numbers["mcc"])
         assert {"leaf_recall", "leaf_specificity"} <= numbers.keys()
-    assert "leaf_specificity" in (compared / "report.html").read_text()
+    page = (compared / "report.html").read_text()
+    assert "leaf_specificity" in page
+    (cloud,) = json.loads(page.split('<script type="application/json" id="data">')[1].split("</script>")[0])["figures"]
+    assert cloud["title"] == "A test cloud: plot.ply"
+    assert [view["method"] for view in cloud["views"]] == ["ce", "posthoc-la", "soul"]
+    assert cloud["clouds"][0]["whole"] == len(cloud["clouds"][0]["x"]) > 50
 
 
 @pytest.mark.parametrize("method", [None, "posthoc-la", "ce"])

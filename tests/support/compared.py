@@ -22,7 +22,7 @@ def compared(out: Path, data: str, methods: tuple[str, ...], *, seeds: tuple[int
     """Train each method with each seed for two epochs, as `steelyard compare` would."""
     settings = ProblemSettings(**problem)
     regime = sy.Regime(epochs=2, batch_size=32, lr=0.05)
-    plan = Comparison(data, methods, regime, "short", seeds, settings.to_json(), fingerprint(data, settings.test), device="cpu")
+    plan = Comparison(data, methods, regime, "short", seeds, settings.to_json(), fingerprint(data, settings), device="cpu")
     for run in plan.runs():
         execute(Order(run, regime, plan.problem, plan.groups, "cpu", out / "runs" / run.id))
     facts = facts_of(load(data, settings), plan) | {"name": out.name, "command": "steelyard compare", "created": "today"}

@@ -26,6 +26,9 @@ from steelyard.core.regime import Regime
 
 INTERVALS = ("accuracy", "balanced_accuracy", "macro_f1", "worst_recall", "many_recall", "medium_recall", "few_recall", "auprc")
 
+FIGURES = "figures.json"
+"""Pictures of a run, beside its result: only the report reads them, and thousands of points do not belong in a row."""
+
 
 @dataclass(frozen=True)
 class Order:
@@ -109,7 +112,7 @@ def _execute(order: Order) -> dict[str, Any]:
         "peak_memory_mb": fitted.peak_memory_mb,
         "selected_epoch": fitted.selected_epoch,
         "epochs": len(fitted.history),
-        "explanations": fitted.explanations,
+        "explanations": {part: _without_figures(told) for part, told in fitted.explanations.items()},
         "versions": versions(),
         "git_commit": git_commit(),
         "device": _device_in_words(order.device),
@@ -144,11 +147,11 @@ def load_task(data: str, problem: str) -> Any:
     return load(data, ProblemSettings(**json.loads(problem)))
 
 
-def content_of(data: str, test: str | None) -> str:
-    """Fingerprint of the data of a comparison and of their separate test rows."""
-    from steelyard.problems import fingerprint
+def content_of(data: str, problem: Mapping[str, Any]) -> str:
+    """Fingerprint of the data of a comparison and of all that their settings name beside them."""
+    from steelyard.problems import ProblemSettings, fingerprint
 
-    return fingerprint(data, test)
+    return fingerprint(data, ProblemSettings(**problem))
 
 
 def _judge(task: Any, fitted: Any, order: Order) -> dict[str, Any]:
@@ -179,11 +182,25 @@ def _judge(task: Any, fitted: Any, order: Order) -> dict[str, Any]:
     stored = save(_unshared(weights))
     write_atomically(order.folder / "model.safetensors", stored)
     parts["model_sha256"] = hashlib.sha256(stored).hexdigest()
+    if figures := _figures(task, fitted, proba, target):
+        write_json(order.folder / FIGURES, figures)
     if fitted.selected_epoch is not None:
         proba, target = predict_proba(task, fitted.use("best_valid"), "test", order.device)
         further = further_metrics(task, fitted.use("best_valid"), "test", order.device)
         parts["selected_metrics"] = _scores(proba, target, task, groups).values | further
     return parts
+
+
+def _figures(task: Any, fitted: Any, proba: Any, target: Any) -> dict[str, Any]:
+    """Pictures for the report, of the task and of the method's parts, by their names."""
+    found = dict(task.figures(proba, target))
+    for told in fitted.explanations.values():
+        found |= told.get("figures", {})
+    return found
+
+
+def _without_figures(told: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in told.items() if name != "figures"}
 
 
 def _unshared(weights: dict[str, Any]) -> dict[str, Any]:

@@ -116,6 +116,22 @@ def finished(path: Path, *, seed: int | None = None, methods: Sequence[str] | No
     return [found[name] for name in wanted if name in found], missing
 
 
+def seeds_of(path: Path) -> list[int]:
+    """The seeds of a comparison that have a finished run, in its order.
+
+    Raises:
+        SteelyardError: it is one run, or none of its runs is finished.
+    """
+    if not (path / "comparison.json").is_file():
+        raise ArgumentError("--all-seeds", f"left out, as {path} is one run", "it")
+    facts = read_json(path / "comparison.json")
+    folders = [path / "runs" / str(run_id) for run_id in facts.get("runs", [])]
+    found = list(dict.fromkeys(_run(folder).seed for folder in folders if (folder / "result.json").is_file()))
+    if not found:
+        raise SteelyardError(f"no run of the comparison in {path} is finished yet; run its command again to go on")
+    return found
+
+
 def _run(folder: Path) -> Run:
     record = read_json(folder / "run.json")
     try:
@@ -137,7 +153,7 @@ def task_of(run: Run) -> Task:
     test = settings.get("test")
     where = "a path is meant from the folder that `steelyard compare` was called in"
     try:
-        if run.settings.get("fingerprint") in (None, "", content_of(run.problem, None if test is None else str(test))):
+        if run.settings.get("fingerprint") in (None, "", content_of(run.problem, settings)):
             task: Task = load_task(run.problem, json.dumps(settings, sort_keys=True))
             return task
     except SteelyardError as error:
@@ -146,8 +162,8 @@ def task_of(run: Run) -> Task:
     if gone:
         raise DataError(f"the data of this comparison are gone: there is no {gone[0]}; {where}")
     raise DataError(
-        f"the data of this comparison, '{run.problem}', are not what they were when its models were trained: put the old ones "
-        "back, or compare again"
+        f"the data of this comparison, '{run.problem}', or files that their settings name, are not what they were when its "
+        "models were trained: put the old ones back, or compare again"
     )
 
 

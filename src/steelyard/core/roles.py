@@ -59,7 +59,8 @@ class Explains(ABC):
         """What was learnt, as values that JSON can hold, a function of the part's saved state alone.
 
         A learned function from losses to weights is `{"loss": [x, ...], "weight": {"label": [y, ...], ...}}`: a grid of losses,
-        and at each of them the weight, a line for each head or cluster. The report draws it; other keys are kept as they are.
+        and at each of them the weight, a line for each head or cluster. The report draws it. It also
+        draws the pictures under "figures", by names, made with `steelyard.core.figure`. Other keys are kept as they are.
         """
 
 

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from steelyard.core.counts import count
 from steelyard.core.errors import ArgumentError, CombinationError, DataError
+from steelyard.core.figure import Figure
 from steelyard.core.grouping import group_rows
 from steelyard.core.rows import EMPTY, Batch, Rows
 from steelyard.core.seeds import derive, generator
@@ -140,6 +141,17 @@ class Task(ABC):
             model: on `device`; left in the mode that it was in.
             split: a name in `splits`.
             device: where to compute.
+        """
+        return {}
+
+    def figures(self, proba: Any, target: Any) -> dict[str, Figure]:
+        """Pictures of the data, or of what was decided, for the report: made with `steelyard.core.figure`, by names.
+
+        Asked once a run, after training; the same names for all runs.
+
+        Args:
+            proba: the model's probabilities for the test rows `[N, C]`, a numpy array, in the order of `predict`.
+            target: their classes `[N]`, a numpy array.
         """
         return {}
 

@@ -175,6 +175,24 @@ def purity(assigned: Tensor, target: Tensor) -> float:
     return float(table.max(1).values.sum() / len(target))
 
 
+def class_table(assigned: Tensor, target: Tensor, classes: int) -> Tensor:
+    """Rows of each class in each cluster `[K, C]`, int64.
+
+    Args:
+        assigned: cluster of each row `[N]`.
+        target: class of each row `[N]`.
+        classes: C.
+
+    Example:
+        >>> table = class_table(torch.tensor([0, 0, 0, 1]), torch.tensor([0, 0, 1, 1]), 2)
+        >>> table.tolist(), entropy(table / table.sum(1, keepdim=True)).tolist()[1]
+        ([[2, 1], [0, 1]], 0.0)
+    """
+    clusters = int(assigned.max()) + 1
+    table = torch.bincount(assigned.cpu() * classes + target.cpu(), minlength=clusters * classes)
+    return table.reshape(clusters, classes)
+
+
 def own_shares(assigned: Tensor, target: Tensor, shares: Tensor) -> Tensor:
     """Of the clusters that a class's rows lie in, the share that are its own rows `[C]`; NaN for a class without rows.
 
@@ -197,7 +215,7 @@ def own_shares(assigned: Tensor, target: Tensor, shares: Tensor) -> Tensor:
 
 
 def entropy(shares: Tensor) -> Tensor:
-    """Entropy of each class's shares of the clusters, in nats `[C]`: 0 where a class lies in one cluster.
+    """Entropy of each row of shares, in nats: 0 where a class lies in one cluster, or a cluster holds one class.
 
     Example:
         >>> entropy(torch.tensor([[1.0, 0.0], [0.5, 0.5]]))

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
+from steelyard.metrics.paired import t_interval
 from steelyard.report.html import render
 from steelyard.report.palette import looks
 from steelyard.report.vocabulary import DASH, MINUS, listed, number
 
 Json = dict[str, Any]
 SCRIPTS = ("base.js", "regimes.js", "models.js")
+SHARES = ("recall", "few", "few_shifted", "few_train")
+"""Columns in percent."""
 MOST_CLASSES = 60
 """Classes of the table; of more, the rarest."""
 
@@ -87,7 +90,7 @@ def headline_facts(facts: Json) -> list[tuple[str, str]]:
         ("Models", f"{len(facts['models'])}, as they were after the last epoch"),
     ]
     if "seed" in facts:
-        grid.append(("Seed", str(facts["seed"])))
+        grid.append(("Seeds" if "," in str(facts["seed"]) else "Seed", str(facts["seed"])))
     if "regime" in facts:
         grid.append(("Regime of training", str(facts["regime"])))
     return grid
@@ -99,9 +102,7 @@ def verdict(facts: Json) -> list[str]:
     group, words = ("few", "few-shot classes") if _best(facts, "few") else ("all", "all classes")
     best = _best(facts, group)
     if best is not None:
-        said.append(
-            f"{best['method']} finds {_percent(best['groups'][group]['recall'])} of the test rows of {words}{_most(facts)}."
-        )
+        said.append(_found(facts, best, group, words))
         said += _lost(facts, best, group, words)
     collapsed = [model["method"] for model in facts["models"] if model["geometry"] and model["geometry"]["collapsed"]]
     if collapsed:
@@ -116,8 +117,17 @@ def _best(facts: Json, group: str) -> Json | None:
     return max(known, key=lambda model: float(model["groups"][group]["recall"])) if known else None
 
 
-def _most(facts: Json) -> str:
-    return ", the most of these models" if len(facts["models"]) > 1 else ""
+def _found(facts: Json, best: Json, group: str, words: str) -> str:
+    """Who finds most of the rows of a group; equal ones, as they are shown, are named together."""
+    share, rows = _percent(best["groups"][group]["recall"]), f"of the test rows of {words}"
+    names = [model["method"] for model in facts["models"]]
+    equal = [one["method"] for one in facts["models"] if _percent(one["groups"].get(group, {}).get("recall")) == share]
+    if share == _percent(0.0):
+        return f"{'None of these models' if len(names) > 1 else names[0]} finds {'any' if len(names) > 1 else 'none'} {rows}."
+    if len(equal) == len(names) > 1:
+        return f"All of these models find {share} {rows}."
+    found = f"{listed(equal)} find{'' if len(equal) > 1 else 's'} {share} {rows}"
+    return f"{found}{', the most of these models' if len(names) > 1 else ''}."
 
 
 def _lost(facts: Json, model: Json, group: str, words: str) -> list[str]:
@@ -145,28 +155,41 @@ def model_lines(facts: Json) -> list[Json]:
     return [_line(model) for model in facts["models"]]
 
 
-def _line(model: Json) -> Json:
+def numbers_of(model: Json) -> Json:
+    """The numbers of a model by the keys of `COLUMNS`, None where one was not measured."""
     shape = model["geometry"] or {}
     means, head = shape.get("means") or {}, shape.get("classifier") or {}
     few = model["groups"].get("few", {})
     values: Json = {
-        "method": model["method"],
-        "recall": _percent(model["groups"]["all"]["recall"]),
-        "few": _percent(few.get("recall")),
-        "few_shifted": _percent(few.get("shifted")),
-        "few_train": _percent(few.get("train_recall")),
-        "nc1": _figure(shape.get("nc1")),
-        "cdnv": _figure(shape.get("cdnv")),
-        "cdnv_test": _figure((model["held_out"] or {}).get("cdnv")),
-        "nc4": _figure(shape.get("nc4")),
-        "means_seli": _figure(means.get("to_seli")),
-        "means_etf": _figure(means.get("to_etf")),
-        "classifier_seli": _figure(head.get("to_seli")),
-        "classifier_etf": _figure(head.get("to_etf")),
-        "norms": _figure(head.get("many_to_few")),
-        "few_cosine": _figure(head.get("few_cosine")),
+        "recall": model["groups"]["all"]["recall"],
+        "few": few.get("recall"),
+        "few_shifted": few.get("shifted"),
+        "few_train": few.get("train_recall"),
+        "nc1": shape.get("nc1"),
+        "cdnv": shape.get("cdnv"),
+        "cdnv_test": (model["held_out"] or {}).get("cdnv"),
+        "nc4": shape.get("nc4"),
+        "means_seli": means.get("to_seli"),
+        "means_etf": means.get("to_etf"),
+        "classifier_seli": head.get("to_seli"),
+        "classifier_etf": head.get("to_etf"),
+        "norms": head.get("many_to_few"),
+        "few_cosine": head.get("few_cosine"),
     }
-    return values
+    return {key: number(value) for key, value in values.items()}
+
+
+def _line(model: Json) -> Json:
+    shown: Json = {"method": model["method"]}
+    for key, value in numbers_of(model).items():
+        written = _percent if key in SHARES else _figure
+        known = [one for one in model.get("over_seeds", {}).get(key, ()) if one is not None]
+        if len(known) < 2:
+            shown[key] = written(value)
+            continue
+        mean, _, high = t_interval(known)
+        shown[key] = f"{written(mean).removesuffix(' %')} ±{written(high - mean)}"
+    return shown
 
 
 def _class_table(facts: Json) -> list[Json]:

@@ -8,13 +8,14 @@ from pathlib import Path
 from typing import Any
 
 from steelyard.report.board import board, cut_anywhere, epochs_of
+from steelyard.report.figures import figures
 from steelyard.report.html import render, write_page
 from steelyard.report.payload import minority, payload
 from steelyard.report.store import Comparison, Json, mapping, read
 from steelyard.report.verdict import epoch_of, facts, verdict
 from steelyard.report.vocabulary import DASH, listed, metric_of
 
-SCRIPTS = ("base.js", "table.js", "plots.js", "weights.js", "matrices.js")
+SCRIPTS = ("base.js", "table.js", "plots.js", "weights.js", "figures.js", "clouds.js", "matrices.js")
 
 
 def write_report(out: Path) -> Path:
@@ -47,6 +48,7 @@ def write_report(out: Path) -> Path:
 def context(comparison: Comparison) -> Json:
     """What the template shows besides the plots."""
     data = payload(comparison)
+    data["figures"], undrawn = figures(comparison.runs)
     epochs = epochs_of(comparison.leaderboard)
     about = comparison.about
     headline, trust = verdict(comparison)
@@ -72,7 +74,7 @@ def context(comparison: Comparison) -> Json:
         "missing": _missing(comparison),
         "total": len(comparison.methods) * len(about["seeds"]),
         "finished": len(comparison.runs),
-        "notes": _notes(comparison),
+        "notes": [*_notes(comparison), *undrawn],
         "warnings": _warnings(comparison),
         "command": str(about.get("command") or ""),
         "settings": _settings(comparison),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +16,13 @@ Json = dict[str, Any]
 
 @dataclass(frozen=True)
 class Run:
-    """One finished run: its result and the lines of its log."""
+    """One finished run: its result, the lines of its log, and its pictures by name."""
 
     method: str
     seed: int
     result: Json
     log: list[Json]
+    figures: Json = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -71,7 +72,7 @@ def mapping(value: Any) -> Json:
 
 
 def read(out: Path) -> Comparison:
-    """Read OUT/comparison.json, OUT/leaderboard.json and the results and logs of the runs.
+    """Read OUT/comparison.json, OUT/leaderboard.json and the results, logs and pictures of the runs.
 
     Runs that are not finished, or whose files cannot be read, are named in `missing` and `notes`. Runs of another comparison
     in the same folder are left out: comparison.json names its own; of several of the same method and seed the last finished
@@ -100,7 +101,11 @@ def read(out: Path) -> Comparison:
         if key not in found or str(result.get("finished_at")) > str(found[key].get("finished_at")):
             found[key], folders[key] = result, path.parent  # type: ignore[index]
     planned = [(method, seed) for method in methods for seed in seeds]
-    runs = [Run(*key, found[key], _log(folders[key] / "log.jsonl")) for key in planned if key in found]
+    runs = [
+        Run(*key, found[key], _log(folders[key] / "log.jsonl"), _figures(folders[key] / "figures.json", notes))
+        for key in planned
+        if key in found
+    ]
     missing = [key for key in planned if key not in found]
     if len(seeds) == 1:
         _over_rows(leaderboard, runs)
@@ -165,6 +170,17 @@ def _object(path: Path) -> Json:
     if not isinstance(value, Mapping):
         raise DataError(f"{path} should hold a JSON object; found {type(value).__name__}")
     return dict(value)
+
+
+def _figures(path: Path, notes: list[str]) -> Json:
+    """The pictures of a run; none in folders from before there were any."""
+    if not path.is_file():
+        return {}
+    try:
+        return _object(path)
+    except DataError as error:
+        notes.append(f"{error}; its pictures are left out")
+        return {}
 
 
 def _log(path: Path) -> list[Json]:

@@ -61,7 +61,7 @@ class Fixed(Weighting, Explains):
         return evidence.losses.sigmoid()
 
     def explain(self):
-        return {"loss": [0.0, 1.0], "weight": {"all": [1.0, 0.5]}}
+        return {"loss": [0.0, 1.0], "weight": {"all": [1.0, 0.5]}, "figures": {"mine": {"form": "bars"}}}
 
 
 def learnt(task):
@@ -69,11 +69,31 @@ def learnt(task):
 """
 
 
+def test_pictures_of_the_task_and_of_the_method_lie_beside_the_result(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "own_weighting.py").write_text(LEARNT)
+    monkeypatch.syspath_prepend(tmp_path)
+    seen = {}
+
+    def figures(self: object, proba: np.ndarray, target: np.ndarray) -> dict[str, object]:
+        seen["proba"], seen["target"] = proba, target
+        return {"of the task": {"form": "bars", "values": [1.0, float("nan")]}}
+
+    monkeypatch.setattr("steelyard.core.task.Task.figures", figures)
+    record = execute(order(tmp_path / "own", "own_weighting:learnt"))
+    found = json.loads((tmp_path / "own" / "figures.json").read_text())
+    assert found == {"of the task": {"form": "bars", "values": [1.0, None]}, "mine": {"form": "bars"}}
+    assert "figures" not in record["explanations"]["objective.weighting"]
+    with np.load(tmp_path / "own" / "predictions.npz") as predictions:  # the model of the last epoch, on the test rows
+        assert np.array_equal(predictions["proba"], seen["proba"].astype(np.float32))
+        assert np.array_equal(predictions["target"], seen["target"])
+
+
 def test_weights_and_what_a_weighting_has_learnt_are_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "own_weighting.py").write_text(LEARNT)
     monkeypatch.syspath_prepend(tmp_path)
     plain = execute(order(tmp_path / "plain", "ce"))
     assert plain["explanations"] == {}
+    assert not (tmp_path / "plain" / "figures.json").exists()
     execute(order(tmp_path / "own", "own_weighting:learnt"))
     saved = json.loads((tmp_path / "own" / "result.json").read_text())
     assert saved["explanations"] == {"objective.weighting": {"loss": [0.0, 1.0], "weight": {"all": [1.0, 0.5]}}}

@@ -38,11 +38,13 @@ def fabricate(
     class_names: tuple[str, ...] | None = None,
     command: str = "steelyard compare cifar10 --factor 100 --methods ce,cb-drw,la,mixup-bs,focal,imbsam --seeds 3 --out runs/x",
     weighted: bool = True,
+    pictured: bool = False,
     seed: int = 0,
 ) -> Path:
     """Write comparison.json, leaderboard.json and the runs; `unfinished` runs have a log but no result.
 
-    Without `weighted` neither weights nor what was learnt is stored, as in folders from before they were.
+    Without `weighted` neither weights nor what was learnt is stored, as in folders from before they were; with `pictured` runs
+    hand over pictures of every form.
     """
     rng = np.random.default_rng(seed)
     counts = [int(n_max * factor ** (-c / max(1, classes - 1))) for c in range(classes)]
@@ -63,6 +65,8 @@ def fabricate(
                 if weighted:
                     result["explanations"] = _explanations(run_seed) if name == "cmw-net" else {}
                 _write(folder / "result.json", result)
+                if pictured:
+                    _write(folder / "figures.json", _figures(names, run_seed, clustered=not spec[3]))
                 results[name].append(result)
     _write(out / "leaderboard.json", _leaderboard(table, results, groups, seeds))
     return out
@@ -179,6 +183,41 @@ def _explanations(seed: int) -> dict[str, Any]:
         raw = np.log(base / (1 - base)) + slope * (1 + rng.normal(0, 0.15)) * loss / (1 + 0.25 * loss)
         lines[label] = (1 / (1 + np.exp(-raw))).round(6).tolist()
     return {"objective.weighting": {"loss": loss.round(6).tolist(), "weight": lines}}
+
+
+def _figures(names: tuple[str, ...], seed: int, clustered: bool) -> dict[str, Any]:
+    """An audit that is the same in all runs, numbers of methods side by side, a cloud; and clusters, of some methods."""
+    rng = np.random.default_rng([seed, 7])
+    share = rng.dirichlet(np.ones(len(names)))
+    rules = ["1-NN <b>", "cosine, normalised prototypes"]
+    audit = {"1 shot": ([0.1, 0.5], [0.1, None]), "9 shots": ([0.9, 0.5], [0.9, None])}
+    xyz = np.stack([500 + np.arange(30) % 5, 90 + np.arange(30) // 5, np.sqrt(np.arange(30))], 1)
+    true = np.arange(30) % len(names)
+    decided = np.where(rng.random(30) < 0.3, (true + 1) % len(names), true)
+
+    def panel(label: str, percent: bool, level: float | None, **series: tuple[Any, Any]) -> dict[str, Any]:
+        made = [{"name": name, "values": list(v), "expected": e} for name, (v, e) in series.items()]
+        return {"label": label, "percent": percent, "level": level, "series": made}
+
+    def bars(title: str, categories: list[str], by_method: bool, *panels: dict[str, Any]) -> dict[str, Any]:
+        about = {"form": "bars", "title": title, "note": f"About {title}.", "x": "category", "by_method": by_method}
+        return about | {"categories": categories, "panels": list(panels)}
+
+    found = {
+        "audit": bars("The bias <i>audit</i>", rules, False, panel("decisions", True, 0.5, **audit)),
+        "decided": bars("Decided", list(names), True, panel("decisions", True, 1 / len(names), **{"": (share.tolist(), None)})),
+        "cloud": {
+            "form": "cloud", "title": "A cloud", "note": "Of points.", "xyz": xyz.tolist(), "classes": list(names),
+            "true": true.tolist(), "decided": decided.tolist(), "whole": 900,
+        },
+    }  # fmt: skip
+    if clustered:
+        sizes = [[3.0, 2.0, 1.0][: 2 + seed % 2], None]
+        purity = [rng.random(2 + seed % 2).tolist(), None]
+        clusters = [str(number) for number in range(1, 3 + seed % 2)]
+        own = (panel("rows", False, None, **{"": sizes}), panel("purity", True, 0.5, **{"": purity}))
+        found["clusters"] = bars("Clusters", clusters, False, *own)
+    return found
 
 
 def _log(

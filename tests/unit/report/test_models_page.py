@@ -44,6 +44,31 @@ def test_the_headline_names_the_best_model_and_what_it_lost(facts: dict[str, Any
     assert "In ce the classifiers of few-shot classes point the same way" in verdict(facts)[-1]
 
 
+@pytest.mark.parametrize(
+    ("recalls", "said"),
+    [
+        ((0.0, 0.0), "None of these models finds any of the test rows of few-shot classes."),
+        ((0.0, 0.00004), "None of these models finds any"),
+        ((0.4, 0.40001), "All of these models find 40.0 % of the test rows"),
+        ((0.1, 0.4), "inverse-frequency finds 40.0 % of the test rows of few-shot classes, the most of these models."),
+    ],
+)
+def test_equal_models_are_not_ranked(facts: dict[str, Any], recalls: tuple[float, float], said: str) -> None:
+    for model, recall in zip(facts["models"], recalls, strict=True):
+        model["groups"]["few"]["recall"] = recall
+    assert verdict(facts)[0].startswith(said)
+
+
+def test_some_of_the_models_may_be_equal(facts: dict[str, Any]) -> None:
+    facts["models"].append(copy.deepcopy(facts["models"][1]) | {"method": "la"})
+    for model, recall in zip(facts["models"], (0.1, 0.4, 0.4), strict=True):
+        model["groups"]["few"]["recall"] = recall
+    assert verdict(facts)[0].startswith("inverse-frequency and la find 40.0 % of the test rows")
+    facts["models"] = facts["models"][:1]
+    facts["models"][0]["groups"]["few"]["recall"] = 0.0
+    assert verdict(facts)[0] == "ce finds none of the test rows of few-shot classes."
+
+
 def test_what_was_not_measured_is_a_dash_and_a_note(facts: dict[str, Any]) -> None:
     facts["models"][0] |= {"geometry": None, "grams": None, "held_out": None, "embeddings": None, "notes": ["no geometry: why"]}
     shown = context(facts)

@@ -130,10 +130,11 @@ def test_numbers_of_the_plots_are_those_of_the_store(fabricate, tmp_path):
 
 
 def test_names_and_commands_cannot_break_the_page(fabricate, tmp_path):
-    out = fabricate(tmp_path, classes=2, methods=3, class_names=NASTY, command="x </script><script>alert(3)</script> & <b>")
+    command = "x </script><script>alert(3)</script> & <b>"
+    out = fabricate(tmp_path, classes=2, methods=3, class_names=NASTY, command=command, pictured=True)
     edit(out / "comparison.json", lambda value: value.update(name="<i>name</i>", git_commit="</style>"))
     page = page_of(out)
-    assert page.tags.count("script") == 7
+    assert page.tags.count("script") == 9
     assert not {"img", "i", "alert"} & set(page.tags)
     assert json.loads(page.data)["classes"] == list(NASTY)
     assert f"The rarer class: {NASTY[1]}" in page.text

@@ -18,9 +18,11 @@ from steelyard.core.stage import Stage, Steps, every_parameter
 from steelyard.core.task import TaskView
 from steelyard.methods._classifier import check_classifier, check_epochs
 from steelyard.methods.adapters._features import FeatureTargets, features_of
+from steelyard.methods.adapters._pictures import pictures
 from steelyard.nets import FrozenStatistics, head_parameters
 from steelyard.numeric.calibration import (
     calibrate,
+    class_table,
     cluster_centres,
     debiased_centres,
     displaced,
@@ -81,7 +83,8 @@ def deblora(
         probe: rows of stage 3: "plain", or class-"balanced" ones, as in `crt`.
 
     Labels say which rows belong to a tail class, and nothing else: features and clusters are made of images alone. A run's
-    result holds what was found: purity of the clusters, entropy of w_c, alpha_c, and how far classes were moved.
+    result holds what was found: purity of the clusters, entropy of w_c, alpha_c, and how far classes were moved; the report
+    draws it by class and by cluster.
 
     Raises:
         CombinationError: the task has no adapter.
@@ -181,7 +184,7 @@ def _targets(
         moved = displaced(features, moved, generator(task.seed, "random directions"))
     unit = max(float(features.double().var(0, correction=0).mean()), 1e-12)
     away = torch.linalg.vector_norm(moved.double() - features.double(), dim=1).unsqueeze(1)
-    told = {
+    told: dict[str, Any] = {
         "clusters": len(centres),
         "purity": purity(assigned, target),
         "entropy": _by_name(task, entropy(shares)),
@@ -190,6 +193,7 @@ def _targets(
         "moved": _by_name(task, group_means(away, target, classes).flatten()),
         "spread": math.sqrt(unit * features.shape[1]),
     }
+    told["figures"] = pictures(task.class_names, task.counts, class_table(assigned, target, classes), told)
     return FeatureTargets(moved, unit, ce, told)
 
 

@@ -68,9 +68,14 @@ const plots = [];
 function plot(id, make, depends = []) {
   if (byId(id)) plots.push({ id, make, depends });
 }
+// What draws itself, without Plotly.
+function painting(id, paint, depends = []) {
+  if (byId(id)) plots.push({ id, paint, depends });
+}
 function draw(reason) {
-  for (const { id, make, depends } of plots) {
+  for (const { id, make, paint, depends } of plots) {
     if (reason && !depends.includes(reason)) continue;
+    if (paint) { paint(byId(id)); continue; }
     const { traces, frame } = make();
     Plotly.react(byId(id), traces, layout(frame), CONFIG);
   }

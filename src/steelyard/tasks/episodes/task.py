@@ -8,10 +8,12 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 from steelyard.core.errors import CombinationError, DataError
+from steelyard.core.figure import Figure
 from steelyard.core.modes import evaluating
 from steelyard.core.rows import Batch, Rows
 from steelyard.core.seeds import derive
@@ -20,6 +22,7 @@ from steelyard.data import Shots
 from steelyard.nets.episodic import Episode, FewShotLearner, ProtoNet
 from steelyard.nets.episodic.episode import by_rank, ranks
 from steelyard.samplers import EpisodeSampler
+from steelyard.tasks.episodes.figures import audit_figure, ranks_figure
 from steelyard.tasks.episodes.parts import BatchPart, EpisodePart, Examples, Labelled, source_of
 from steelyard.tasks.episodes.scores import episode_metrics, shot_metrics
 from steelyard.tasks.models import Builder
@@ -260,6 +263,12 @@ class EpisodeTask(Task):
         own = shots.gather(1, target.unsqueeze(1)).squeeze(1)
         found = episode_metrics(logits, target, self.plan.way * self.plan.queries)
         return found | shot_metrics(right, own, torch.tensor(self.plan.shots.possible(self.plan.way)))
+
+    def figures(self, proba: np.ndarray, target: np.ndarray) -> dict[str, Figure]:
+        """The bias audit for the support of the test episodes, and what was decided for the ranks in these episodes."""
+        shots = self._shots(self.splits.get("test", self.splits["train"])).double().mean(0).round()
+        audited = audit_figure(tuple(int(n) for n in shots.clamp_min(1)))
+        return {"bias audit": audited, "decided ranks": ranks_figure(self.class_names, proba)}
 
     def describe(self) -> dict[str, Any]:
         """What a report says about the data: JSON scalars and lists."""

@@ -30,6 +30,7 @@ class Graph:
         class_names: of class 0, 1, ..., C-1.
         masks: node numbers of the splits that came with the data, "train", "valid" and "test"; empty without.
         notes: what was decided about the data, a sentence each.
+        flags: how many of the last features are 0 and 1 (words of a table): these are not standardised.
     """
 
     name: str
@@ -39,6 +40,7 @@ class Graph:
     class_names: tuple[str, ...]
     masks: Mapping[str, Tensor] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    flags: int = 0
 
     @property
     def nodes(self) -> int:
@@ -84,7 +86,7 @@ def checked(
         y: `[n]` classes 0..C-1, or any labels where `class_names` is None; below 0 for unknown.
         directed: keep edges as they are; otherwise each is there both ways. Loops and repetitions are dropped in any case.
         class_names: labels of class 0, 1, ...
-        rest: `masks` and `notes`.
+        rest: `masks`, `notes` and `flags`.
 
     Raises:
         DataError: no nodes, features that are no numbers, edges of nodes that are not there, or fewer than two classes.
@@ -113,6 +115,7 @@ def with_features(graph: Graph, how: str) -> Graph:
     """The graph with features as they are ("raw"), each node's summing to 1 ("row"), or of mean 0 and variance 1 ("standard").
 
     Mean and variance are those of all nodes: that is no leak, as in a graph the features of all nodes are seen in training.
+    Words of a table, as 0 and 1, are not standardised: of a rare one the 1 would become a very large number.
 
     Raises:
         ArgumentError: unknown.
@@ -123,9 +126,11 @@ def with_features(graph: Graph, how: str) -> Graph:
         total = graph.x.abs().sum(1, keepdim=True)
         return graph.replace(x=graph.x / total.where(total > 0, total.new_ones(())))
     if how == "standard":
-        spread = graph.x.double().std(0, correction=0)
-        centred = (graph.x.double() - graph.x.double().mean(0)) / spread.where(spread > 1e-12, spread.new_ones(()))
-        return graph.replace(x=centred.float())
+        width = graph.x.shape[1] - graph.flags
+        numbers = graph.x[:, :width].double()
+        spread = numbers.std(0, correction=0)
+        centred = (numbers - numbers.mean(0)) / spread.where(spread > 1e-12, spread.new_ones(()))
+        return graph.replace(x=torch.cat([centred.float(), graph.x[:, width:]], 1))
     return graph
 
 

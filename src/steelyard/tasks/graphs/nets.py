@@ -55,6 +55,8 @@ class GraphNet(nn.Module, ABC):
 
     reach = True
     """Do scores depend on neighbours?"""
+    head: nn.Module
+    """The classifier, which a subclass makes and a method may exchange."""
 
     def __init__(self, features: int, num_classes: int, layers: int, hidden: int, dropout: float) -> None:
         super().__init__()
@@ -82,9 +84,10 @@ class GraphNet(nn.Module, ABC):
     def gathered(self, values: Any, view: View) -> Tensor:
         """The input of the classifier `[n, .]`, after the last round, of every node of the view."""
 
-    @abstractmethod
     def score(self, features: Tensor) -> Tensor:
         """The classifier: `[M, .]` to logits `[M, C]`."""
+        logits: Tensor = self.head(features)
+        return logits
 
     def forward(self, view: View) -> Tensor:
         """Logits `[M, C]` of the nodes `view["node"]`."""
@@ -137,11 +140,6 @@ class GCN(GraphNet):
         gathered: Tensor = self.last(_dense(values), *self._edges(view))
         return gathered
 
-    def score(self, features: Tensor) -> Tensor:
-        """Logits."""
-        logits: Tensor = self.head(features)
-        return logits
-
     @staticmethod
     def _edges(view: View) -> tuple[Tensor, Tensor]:
         degree = view.get("degree")
@@ -185,11 +183,6 @@ class SAGE(GraphNet):
         """Mean of the neighbours' values, then a node's own."""
         values = _dense(values)
         return torch.cat([self.mean(values, view["edge_index"]), values], 1)
-
-    def score(self, features: Tensor) -> Tensor:
-        """Logits."""
-        logits: Tensor = self.head(features)
-        return logits
 
 
 class GAT(GraphNet):
@@ -238,11 +231,6 @@ class GAT(GraphNet):
         gathered: Tensor = self.last(self.linears[-1](values), view["edge_index"])
         return gathered
 
-    def score(self, features: Tensor) -> Tensor:
-        """Logits."""
-        logits: Tensor = self.head(features)
-        return logits
-
 
 class NodeMLP(GraphNet):
     """The control: the same network without the graph. Each node is scored by its own features alone.
@@ -273,11 +261,6 @@ class NodeMLP(GraphNet):
     def gathered(self, values: Any, view: View) -> Tensor:
         """The values themselves."""
         return _dense(values)
-
-    def score(self, features: Tensor) -> Tensor:
-        """Logits."""
-        logits: Tensor = self.head(features)
-        return logits
 
 
 class Foreign(nn.Module):

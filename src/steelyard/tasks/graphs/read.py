@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,8 @@ from steelyard.core.errors import ArgumentError, DataError, UnknownName, nearest
 from steelyard.data.files import reading
 from steelyard.data.labels import encode_labels
 from steelyard.data.read import read_path
+from steelyard.data.tabular import drop_columns
+from steelyard.tasks.graphs.columns import node_features
 from steelyard.tasks.graphs.graph import Graph, checked
 from steelyard.tasks.graphs.planetoid import NAMES, downloaded, planetoid_folder, read_planetoid
 
@@ -50,7 +52,15 @@ class EdgeRule:
             raise ArgumentError("edge_threshold", "above 0", self.threshold)
 
 
-def read_graph(data: Any, *, target: str | None = None, rule: EdgeRule | None = None, directed: bool = False) -> Graph:
+def read_graph(
+    data: Any,
+    *,
+    target: str | None = None,
+    rule: EdgeRule | None = None,
+    directed: bool = False,
+    drop: Sequence[str] = (),
+    missing: str = "error",
+) -> Graph:
     """A graph of whatever holds one.
 
     Args:
@@ -60,17 +70,20 @@ def read_graph(data: Any, *, target: str | None = None, rule: EdgeRule | None = 
         target: column of classes, for tables.
         rule: which rows are neighbours, for tables.
         directed: keep edges one-way.
+        drop: columns to leave out, for tables.
+        missing: "error", "median" or "indicator", for tables (see `steelyard.tasks.graphs.columns.node_features`).
 
     Raises:
         DataError: it holds no graph that can be learnt from.
         ArgumentError: a setting that such data have no use for.
         UnknownName: no such graph or column.
     """
-    table = {"target": target, "edge_column": None if rule is None else rule.column}
+    table = {"target": target, "edge_column": None if rule is None else rule.column, "drop": ", ".join(drop) or None}
+    table["missing"] = None if missing == "error" else missing
     if isinstance(data, str | os.PathLike):
         path = Path(data)
         if path.is_file() and path.suffix != ".npz":
-            return _of_table(path, target, rule or EdgeRule(None, None), directed)
+            return _of_table(path, target, rule or EdgeRule(None, None), directed, drop, missing)
         _refuse(table, "these data are no table")
         if not path.exists():
             return _by_name(str(data))
@@ -148,7 +161,7 @@ def _nodes_of(mask: Tensor, nodes: int, key: str, name: str) -> Tensor:
     return mask.bool().nonzero().flatten()
 
 
-def _of_table(path: Path, target: str | None, rule: EdgeRule, directed: bool) -> Graph:
+def _of_table(path: Path, target: str | None, rule: EdgeRule, directed: bool, drop: Sequence[str], missing: str) -> Graph:
     if directed:
         raise ArgumentError("directed", "left out, as edges of a rule have no direction", "true")
     raw = read_path(path, target, "tables")
@@ -156,25 +169,32 @@ def _of_table(path: Path, target: str | None, rule: EdgeRule, directed: bool) ->
     frame: Any = part.inputs
     if rule.column not in frame.columns:
         raise UnknownName("column", str(rule.column), [str(column) for column in frame.columns])
-    words = [str(column) for column in frame.columns if frame[column].dtype.kind not in "biuf"]
-    if words:
-        raise DataError(f"column '{words[0]}' of {path} holds no numbers: a table becomes a graph by numbers alone")
-    rest = frame if rule.keep else frame.drop(columns=[rule.column])
-    if rest.shape[1] == 0:
-        raise DataError(f"{path} has no feature column beside '{rule.column}'")
-    names, numbered = encode_labels({"train": np.asarray(part.labels)}, target=raw.target)
+    if rule.column in drop:
+        raise ArgumentError("drop", "without edge_column, which is no feature unless keep_edge_column=true", rule.column)
+    if frame[rule.column].dtype.kind not in "iuf":
+        raise DataError(
+            f"column '{rule.column}' of {path} holds no numbers: rows are neighbours by how far theirs differ, so edge_column "
+            "should be a column of numbers"
+        )
     values = torch.from_numpy(frame[rule.column].to_numpy(np.float64, copy=True))
     if bool(torch.isnan(values).any()):
         raise DataError(f"column '{rule.column}' of {path} has missing values: fill them in, or leave those rows out")
+    rest = drop_columns(frame, drop, target)
+    rest = rest if rule.keep else rest.drop(columns=[rule.column])
+    if rest.shape[1] == 0:
+        raise DataError(f"{path} has no feature column beside '{rule.column}'")
+    found = node_features(rest, str(path), missing=missing)
+    names, numbered = encode_labels({"train": np.asarray(part.labels)}, target=raw.target)
     also = "a feature, too" if rule.keep else "no feature"
     note = f"rows are neighbours where '{rule.column}' differs by less than {rule.threshold:g}; it is {also}"
     return checked(
         path.stem,
-        rest.to_numpy(np.float64, copy=True),
+        found.values,
         near(values, float(rule.threshold or 0)),
         numbered["train"],
         class_names=names,
-        notes=(note,),
+        flags=found.flags,
+        notes=(note, *found.notes),
     )
 
 

@@ -7,16 +7,19 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 from steelyard.core.errors import ArgumentError, CombinationError, UnknownName
+from steelyard.core.figure import Figure
 from steelyard.core.rows import Batch, Rows
 from steelyard.core.task import EVALUATION_ROWS, Source
 from steelyard.data.resident import ResidentSource
 from steelyard.numeric.sparse import Sparse, compact
 from steelyard.settings.text import bind, parameters_of, parse_call
 from steelyard.tasks.about import ModelledTask
+from steelyard.tasks.graphs.figures import alike_shares, neighbourhood_figure
 from steelyard.tasks.graphs.graph import Graph
 from steelyard.tasks.graphs.nets import NETS, Foreign, GraphNet
 from steelyard.tasks.graphs.sampling import Neighbours
@@ -180,6 +183,12 @@ class GraphTask(ModelledTask):
             batch = Batch(inputs, torch.zeros_like(index), index)
             parts.append(self.forward(model, batch).logits.float().cpu())
         return (torch.cat(parts) if parts else torch.empty(0, self.num_classes)), source.target
+
+    def figures(self, proba: np.ndarray, target: np.ndarray) -> dict[str, Figure]:
+        """Recall by the share of neighbours of the same class."""
+        _, nodes = next(iter(self.splits["test"].stream([torch.arange(len(target))])))
+        share = alike_shares(self.graph.edge_index, self.graph.y)[nodes.cpu()]
+        return {"neighbourhood": neighbourhood_figure(share, proba, target, self.counts)}
 
 
 def _builder(model: Model, features: int, classes: int, settings: dict[str, Any]) -> Builder:

@@ -19,6 +19,7 @@ from steelyard.tasks.points.holding import deal, groups_of
 from steelyard.tasks.points.labels import Labels, find_labels
 from steelyard.tasks.points.models import point_builder
 from steelyard.tasks.points.samples import Cutting, cut
+from steelyard.tasks.points.shown import shown_of
 from steelyard.tasks.points.task import PointTask
 
 
@@ -107,6 +108,8 @@ def point_task(
     sources = _sources(parts, len(labels.names))
     build = point_builder(model, len(labels.names), 4 * len(protocol.radii), protocol.cutting.size, model_settings or {})
     task = PointTask(name, labels.names, sources, build, positive=positive, notes=_notes(own, labels, positive, bool(test)))
+    tests = zip(separate or own, parts.get("test", ()), strict=False)  # no test points where the share is 0
+    task.shown = shown_of([(scene.cloud, part["rows"][part["asked"]]) for scene, part in tests])
     task.features = "x, y, z, " + ", ".join(feature_names(protocol.radii))
     task.facts["recipe"] = recipe(
         labels, positive, protocol, build.name if isinstance(model, str) else None, model_settings or {}

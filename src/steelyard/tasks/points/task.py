@@ -6,10 +6,12 @@ from collections.abc import Iterable, Mapping
 from functools import cached_property
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 from steelyard.core.errors import CombinationError, DataError
+from steelyard.core.figure import Figure, cloud
 from steelyard.core.measure import predict_logits
 from steelyard.core.rows import Batch, Rows
 from steelyard.core.task import Source
@@ -17,6 +19,7 @@ from steelyard.nets.point_mlp import PointNet
 from steelyard.tasks.about import ModelledTask
 from steelyard.tasks.models import Builder
 from steelyard.tasks.points.numbers import NUMBERS, numbers_of
+from steelyard.tasks.points.shown import Shown
 
 SAMPLES = 16
 """Samples a batch when measuring."""
@@ -37,6 +40,9 @@ class PointTask(ModelledTask):
         build: makes models; called with `(xyz, features, asked)`, see `steelyard.nets.PointNet`.
         positive: the class that recall, specificity, ... are those of.
         notes: sentences about the data.
+
+    Attributes:
+        shown: points of a test cloud for the report's picture; None for none.
     """
 
     usual_regime = "points"
@@ -60,6 +66,7 @@ class PointTask(ModelledTask):
         prefix = "_".join(positive.split())
         self.own_metrics = tuple(f"{prefix}_{number}" for number in NUMBERS)
         self.mean, self.std = self._statistics()
+        self.shown: Shown | None = None
 
     @cached_property
     def counts(self) -> Tensor:
@@ -140,6 +147,22 @@ class PointTask(ModelledTask):
         proba = torch.softmax(logits.double(), 1).numpy()
         found = numbers_of(proba, target.numpy(), self.positive)
         return dict(zip(self.own_metrics, (found[name] for name in NUMBERS), strict=True))
+
+    def figures(self, proba: np.ndarray, target: np.ndarray) -> dict[str, Figure]:
+        """The points that are shown of a test cloud, with their true and their decided classes; none without coordinates."""
+        if self.shown is None:
+            return {}
+        point = self.shown.point
+        made = cloud(
+            f"A test cloud: {self.shown.name}",
+            "Labelled points that no model was trained on.",
+            xyz=np.round(self.shown.xyz, 2).tolist(),
+            classes=self.class_names,
+            true=target[point].tolist(),
+            decided=proba[point].argmax(1).tolist(),
+            whole=self.shown.whole,
+        )
+        return {"cloud": made}
 
     def describe(self) -> dict[str, Any]:
         """What a report says about the data, in points."""

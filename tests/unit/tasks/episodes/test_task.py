@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
 from ending import Bomb, Interrupt
@@ -212,3 +213,14 @@ def test_what_cannot_be_mixed_or_drawn_is_said():
     with pytest.raises(DataError, match="3 support and 2 query examples of a class, and the train class 'b' has 3"):
         task(classes=Classes(few.inputs[::3], few.target[::3], few.names, few.of))
     assert isinstance(loaded(made, "test")[0], Episode)
+
+
+def test_its_pictures_are_the_audit_of_its_support_and_what_was_decided() -> None:
+    made = task()
+    proba = np.eye(WAY)[np.zeros(COUNTS["test"] * WAY * QUERIES, dtype=int)]
+    found = made.figures(proba, np.zeros(len(proba), dtype=int))
+    assert list(found) == ["bias audit", "decided ranks"]
+    means = [name.split("(")[1].split()[0] for name in made.class_names]  # linear support: the same in all episodes
+    assert [one["name"].split()[0] for one in found["bias audit"]["panels"][0]["series"]] == means
+    assert found["decided ranks"]["categories"] == list(made.class_names)
+    assert found["decided ranks"]["panels"][0]["series"][0]["values"] == [1, 0, 0]

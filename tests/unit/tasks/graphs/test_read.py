@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from small_graph import arrays
 
 from steelyard.core.errors import ArgumentError, DataError, UnknownName
-from steelyard.tasks.graphs import EdgeRule, read_graph, split
+from steelyard.tasks.graphs import EdgeRule, read_graph, split, with_features
 from steelyard.tasks.graphs import read as module
 from steelyard.tasks.graphs.library import geometric
 from steelyard.tasks.graphs.read import near
@@ -63,6 +63,17 @@ def test_the_column_of_the_rule_is_no_feature_unless_it_is_kept(tmp_path: Path) 
     assert read_graph(path, target="label", rule=EdgeRule("a", 2, keep=True)).x.tolist() == [[1, 2], [2, 3], [9, 4]]
 
 
+def test_words_become_zeros_and_ones_and_dropped_columns_are_gone(tmp_path: Path) -> None:
+    path = table(tmp_path, "a,b,city,label\n1,2,rome,x\n2,3,oslo,y\n9,4,rome,x\n")
+    found = read_graph(path, target="label", rule=EdgeRule("a", 2))
+    assert found.x.tolist() == [[2, 0, 1], [3, 1, 0], [4, 0, 1]] and found.flags == 2
+    standard = with_features(found, "standard").x
+    assert torch.equal(standard[:, 1:], found.x[:, 1:]) and float(standard[:, 0].mean()) == pytest.approx(0, abs=1e-6)
+    without = read_graph(path, target="label", rule=EdgeRule("a", 2), drop=("city",))
+    assert without.x.tolist() == [[2], [3], [4]] and without.flags == 0
+    assert torch.equal(without.edge_index, found.edge_index)
+
+
 def test_what_is_wrong_with_a_rule_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = table(tmp_path)
     with pytest.raises(ArgumentError, match="edge_column"):
@@ -77,8 +88,17 @@ def test_what_is_wrong_with_a_rule_is_said(tmp_path: Path, monkeypatch: pytest.M
         read_graph(path, target="label", rule=EdgeRule("a", 2), directed=True)
     with pytest.raises(DataError, match="no feature column beside 'a'"):
         read_graph(table(tmp_path, "a,label\n1,x\n2,y\n"), target="label", rule=EdgeRule("a", 2))
-    with pytest.raises(DataError, match=r"'b'.*no numbers"):
-        read_graph(table(tmp_path, "a,b,label\n1,u,x\n2,v,y\n"), target="label", rule=EdgeRule("a", 2))
+    with pytest.raises(DataError, match=r"'b'.*no numbers.*edge_column should be a column of numbers"):
+        read_graph(table(tmp_path, "a,b,label\n1,u,x\n2,v,y\n"), target="label", rule=EdgeRule("b", 2))
+    with pytest.raises(DataError, match=r"'b' of .*1 missing.*--missing median.*--drop b"):
+        read_graph(table(tmp_path, "a,b,label\n1,,x\n2,v,y\n"), target="label", rule=EdgeRule("a", 2))
+    with pytest.raises(ArgumentError, match=r"`drop`.*without edge_column"):
+        read_graph(path, target="label", rule=EdgeRule("a", 2), drop=("a",))
+    with pytest.raises(UnknownName, match="column 'c'"):
+        read_graph(path, target="label", rule=EdgeRule("a", 2), drop=("c",))
+    for setting in ({"drop": ("a",)}, {"missing": "median"}):
+        with pytest.raises(ArgumentError, match="no table"):
+            read_graph(arrays(), **setting)  # type: ignore[arg-type]
     with pytest.raises(DataError, match=r"'a'.*missing"):
         read_graph(table(tmp_path, "a,b,label\n1,1,x\n,2,y\n"), target="label", rule=EdgeRule("a", 2))
     monkeypatch.setattr(module, "MOST_EDGES", 2)

@@ -141,3 +141,25 @@ def test_a_network_of_ones_own_may_give_sets_or_rows() -> None:
     wrong = make(Own(outputs=3))
     with pytest.raises(DataError, match=r"logits \[B, n, 2\]"):
         predict_logits(wrong, wrong.model(), wrong.splits["test"])
+
+
+def test_the_picture_shows_test_points_where_they_are_with_their_own_labels() -> None:
+    judged = tiny(seed=1)
+    settings = Protocol(classes=("1:wood", "2:leaf"), cutting=Cutting(size=32), valid_fraction=0.2)
+    task = point_task("two", [tiny()], settings, test=[judged], model="point-mlp")
+    logits, target = predict_logits(task, task.model(), task.splits["test"])
+    picture = task.figures(torch.softmax(logits, 1).numpy(), target.numpy())["cloud"]
+    assert picture["title"] == "A test cloud: tiny"
+    assert picture["decided"] == logits.argmax(1).tolist()
+    label = judged.columns["label"]
+    labelled = judged.xyz[label > 0]
+    assert picture["whole"] == len(picture["xyz"]) == len(labelled)
+    local = (labelled - labelled.min(0)).round(2).tolist()
+    known = {tuple(point): value for point, value in zip(local, label[label > 0] - 1, strict=True)}
+    assert [known[tuple(point)] for point in picture["xyz"]] == picture["true"]
+
+
+def test_a_task_without_coordinates_has_no_picture() -> None:
+    task = make()
+    task.shown = None
+    assert task.figures(np.ones((3, 2)), np.zeros(3, int)) == {}

@@ -1,0 +1,102 @@
+"""What methods refuse, they refuse here: before anything is trained, not after the others have been."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterable, Sequence
+
+import torch
+
+from steelyard.core.errors import CombinationError, SteelyardError
+from steelyard.core.seeds import derive
+from steelyard.core.task import Task, TaskView
+from steelyard.settings import kind_of_method, resolve_method
+from steelyard.settings.recipe import Recipe
+
+
+def check_kinds(methods: Iterable[str], kind: str | None) -> None:
+    """Refuse methods that work on another kind of data.
+
+    Args:
+        methods: as typed.
+        kind: of the data; None refuses none, as long as that is not known.
+
+    Raises:
+        CombinationError: names every such method, and what it works on.
+
+    Example:
+        >>> check_kinds(["ce", "la(tau=2)"], "graphs")
+        >>> check_kinds(["ce", "soul"], "graphs")
+        Traceback (most recent call last):
+        ...
+        steelyard.core.errors.CombinationError: method 'soul' works on points, and the data are graphs: leave it out
+    """
+    others = {name: of for name in methods if (of := _kind_of(resolve_method(name))) not in ("", kind)}
+    if kind is None or not others:
+        return
+    if len(others) == 1:
+        ((name, of),) = others.items()
+        raise CombinationError(f"method '{name}' works on {of}, and the data are {kind}: leave it out")
+    named = _listed([f"'{name}' on {of}" for name, of in others.items()])
+    raise CombinationError(f"methods work on other data than these, which are {kind}: {named}; leave them out")
+
+
+def rehearse(task: Task, methods: Iterable[str], seed: int = 0) -> None:
+    """Let every method say what it would train first, and train nothing.
+
+    A method checks its settings, and whether it can work on such data, before its first stage; what it says is wrong keeps a
+    whole comparison from being begun. An error that is none of ours may have to do with this process alone (its memory, say),
+    so it is left to the run, which keeps its traceback.
+
+    Args:
+        task: what would be trained on.
+        methods: as typed.
+        seed: of a run.
+
+    Raises:
+        SteelyardError: a method refuses its settings or the data; names the method.
+
+    Example:
+        >>> from steelyard.problems import load
+        >>> rehearse(load("blobs"), ["ce", "la"])
+        >>> try:
+        ...     rehearse(load("blobs"), ["ce", "crt(head_epochs=0)"])
+        ... except SteelyardError as error:
+        ...     print(error)
+        method 'crt(head_epochs=0)': argument `head_epochs` should be a number of epochs, at least 1; found 0
+    """
+    names = [resolve_method(name).name for name in methods]
+    check_kinds(names, task.kind)
+    for name in names:
+        _begin(task, name, seed)
+
+
+def _begin(task: Task, name: str, seed: int) -> None:
+    """The first stage of a method, and its sampler, as `fit` would begin."""
+    with torch.random.fork_rng(devices=[]), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # the run says them again
+        torch.manual_seed(derive(seed, "start"))
+        try:
+            steps = resolve_method(name)(TaskView(task, seed))
+            stage = next(steps)
+            source = (task if stage.task is None else stage.task).splits["train"]
+            stage.sampler(source.target, seed=derive(seed, "order", 0), rank=0, world_size=1)
+            steps.close()
+        except SteelyardError as error:
+            named = any(part.name.partition("(")[0] in str(error) for part in _parts(resolve_method(name)))
+            raise SteelyardError(str(error) if named else f"method '{name}': {error}") from None
+        except Exception:
+            return
+
+
+def _kind_of(recipe: Recipe) -> str:
+    """The kind of data that a method, or one of its parts, is for; "" for any."""
+    return next((of for part in _parts(recipe) if (of := kind_of_method(part.name))), "")
+
+
+def _parts(recipe: Recipe) -> Sequence[Recipe]:
+    return recipe.parts or (recipe,)
+
+
+def _listed(items: Sequence[str]) -> str:
+    return f"{', '.join(items[:-1])} and {items[-1]}"
