@@ -3,8 +3,9 @@
 Learned weights, density ratios, transport, sharpness, translation and stages, and beside them the controls that every
 comparison should hold, all under one recipe::
 
-    python experiments/adaptive.py                   # digits, then mnist: some 25 minutes on two cores
-    python experiments/adaptive.py digits            # one of them
+    python experiments/adaptive.py                           # digits, then mnist: some 25 minutes on two cores
+    python experiments/adaptive.py digits                    # one of them
+    python experiments/adaptive.py cifar10 --folder cifar10/ # the Parquet files of CIFAR-10, train and test: an hour
 
 Prints a table, and writes `experiments/results/adaptive_<data>.md` and `.json`. The runs are in `runs/adaptive-<data>`, with
 their report. Interrupt at any moment and start it again: what is finished is not repeated, and a method that is new in
@@ -17,7 +18,7 @@ import argparse
 import json
 import sys
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -37,7 +38,7 @@ from steelyard.metrics.paired import SIGNIFICANT
 from steelyard.problems import ProblemSettings, fingerprint, load
 from steelyard.report import write_report
 from steelyard.report.board import estimate
-from steelyard.report.vocabulary import DASH, listed, metric_of, p_text, ratio_text
+from steelyard.report.vocabulary import DASH, listed, metric_of, p_text
 from steelyard.settings import describe_method, resolve_method, resolve_regime, split_list
 
 HERE = Path(__file__).parent
@@ -59,14 +60,22 @@ ADAPTIVE = (
 class Case:
     """Data and how long to train on them; everything else is the same for all."""
 
-    data: str
+    name: str
     factor: float
     epochs: int
     regime: str = "digits"
+    max_rows: int | None = None
+    model: str = "auto"
+    folder: str | None = None
+
+    @property
+    def data(self) -> str:
+        """What `load` and `compare` take: a folder, where the data do not come with a package."""
+        return self.folder or self.name
 
     def problem(self) -> ProblemSettings:
         """The long-tailed problem."""
-        return ProblemSettings(factor=self.factor)
+        return ProblemSettings(factor=self.factor, max_rows=self.max_rows, model=self.model)
 
     def recipe(self, epochs: int | None) -> Regime:
         """The regime, with other epochs where asked."""
@@ -74,7 +83,16 @@ class Case:
         return chosen
 
 
-CASES = {case.data: case for case in (Case("digits", factor=50.0, epochs=40), Case("mnist", factor=50.0, epochs=16))}
+CASES = {
+    case.name: case
+    for case in (
+        Case("digits", factor=50.0, epochs=40),
+        Case("mnist", factor=50.0, epochs=16),
+        Case("cifar10", factor=50.0, epochs=10, max_rows=5000, model="small-cnn"),
+    )
+}
+PACKAGED = ("digits", "mnist")
+"""Cases that need no folder."""
 
 
 def usable(asked: Sequence[str]) -> tuple[tuple[str, ...], dict[str, str]]:
@@ -98,7 +116,7 @@ def plan(case: Case, methods: Sequence[str], seeds: int, epochs: int | None = No
         regime_name=case.regime,
         seeds=tuple(range(seeds)),
         problem=case.problem().to_json(),
-        fingerprint=fingerprint(case.data, None),
+        fingerprint=fingerprint(case.data),
         metric=METRIC,
     )
 
@@ -106,20 +124,20 @@ def plan(case: Case, methods: Sequence[str], seeds: int, epochs: int | None = No
 def runs(seeds: int = SEEDS) -> Iterator[Run]:
     """Every run of the tables."""
     names, _ = usable((*CONTROLS, *ADAPTIVE))
-    for case in CASES.values():
-        yield from plan(case, names, seeds).runs()
+    for name in PACKAGED:
+        yield from plan(CASES[name], names, seeds).runs()
 
 
 def carry_out(case: Case, made: Comparison, out: Path, jobs: int, command: str) -> tuple[Result, dict[str, Any]]:
     """Do the runs that are not finished; returns the result and the facts of data, model and recipe."""
     task = load(case.data, case.problem())
     facts = facts_of(task, made) | {
-        "name": f"adaptive methods on {case.data}",
+        "name": f"adaptive methods on {case.name}",
         "command": command,
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
     }
     console = Console(highlight=False)
-    console.print(f"[bold]{case.data}[/bold]: {len(made.runs())} runs into {out}", soft_wrap=True)
+    console.print(f"[bold]{case.name}[/bold]: {len(made.runs())} runs into {out}", soft_wrap=True)
     with LiveDisplay(console, METRIC) as display:
         result = compare(made, out, machine=Machine(jobs=jobs), display=display, facts=facts)
     if result.leaderboard["rows"]:
@@ -168,7 +186,6 @@ def summary(made: Comparison, out: Path, result: Result, facts: dict[str, Any], 
     """All that the table says, as JSON values."""
     board = result.leaderboard
     best, versus = against_best_control(out, made, board)
-    plain = next((row["seconds_mean"] for row in board["rows"] if row["method"] == REFERENCE), None)
     rows = [
         {
             "method": row["method"],
@@ -178,7 +195,6 @@ def summary(made: Comparison, out: Path, result: Result, facts: dict[str, Any], 
             "metrics": {name: row["metrics"][name] for name in KEPT if name in row["metrics"]},
             "versus_ce": (row["versus_ce"] or {}).get(METRIC),
             "versus_best_control": versus.get(row["method"]),
-            "training_time": row["seconds_mean"] / plain if plain and row["seconds_mean"] else None,
         }
         for row in board["rows"]
     ]
@@ -227,8 +243,7 @@ def markdown(found: dict[str, Any]) -> str:
         f"{metric.label} and recall of the groups in percent: mean over seeds, ± half of the 95 % t interval. Differences are "
         "paired by seed (same initial weights and order of data), with their 95 % interval; p is that of the paired test, "
         "corrected by Holm over all methods of the column. The best control is the best by these very numbers, which favours "
-        f"it. Many / Medium / Few: {found['groups']['rule']}. Time: mean training time of a run, `{REFERENCE}` = 1, measured "
-        "while other runs were going on.",
+        f"it. Many / Medium / Few: {found['groups']['rule']}.",
     ]
     notes = [*found["notes"], *(f"left out: {reason}" for reason in found["missing"].values())]
     return "\n".join([*lines, "", *(f"- {note}" for note in notes)]).rstrip() + "\n"
@@ -251,12 +266,12 @@ def _sentences(found: dict[str, list[str]], what: str, seeds: int) -> list[str]:
 def _table(found: dict[str, Any]) -> list[str]:
     metric, best = metric_of(METRIC), found["best_control"]
     heads = ["Method", metric.label, *(metric_of(name).label for name in SHOWN)]
-    heads += [f"to `{REFERENCE}`", f"to `{best}`" if best else "to a control", "Time"]
+    heads += [f"to `{REFERENCE}`", f"to `{best}`" if best else "to a control"]
     lines = [f"| {' | '.join(heads)} |", f"|{'---|' * len(heads)}"]
     for row in found["rows"]:
         name = f"`{row['method']}`" + (" (control)" if row["control"] else "")
         cells = [_cell(row, each) for each in (METRIC, *SHOWN)]
-        cells += [_difference(row["versus_ce"]), _difference(row["versus_best_control"]), ratio_text(row["training_time"])]
+        cells += [_difference(row["versus_ce"]), _difference(row["versus_best_control"])]
         lines.append(f"| {' | '.join([name, *cells])} |")
     return lines
 
@@ -283,22 +298,35 @@ def arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     """What was asked for."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument(
-        "data", nargs="*", choices=[[], *CASES], metavar="DATA", help=f"of {listed(list(CASES))}; by default all"
+        "data",
+        nargs="*",
+        choices=[[], *CASES],
+        metavar="DATA",
+        help=f"of {listed(list(CASES))}; by default {listed(list(PACKAGED))}",
     )
+    parser.add_argument("--folder", help="of cifar10: with train.parquet and test.parquet")
     parser.add_argument("--methods", help="only these, separated by commas, instead of the controls and every adaptive method")
     parser.add_argument("--seeds", type=int, default=SEEDS)
     parser.add_argument("--epochs", type=int, help="instead of the case's own")
     parser.add_argument("--jobs", type=int, default=0, help="runs at a time; 0 for one a core")
     parser.add_argument("--out", type=Path, default=Path("runs"), help="folder of the comparisons")
     parser.add_argument("--results", type=Path, default=HERE / "results", help="folder of the tables")
-    return parser.parse_args(argv)
+    given = parser.parse_args(argv)
+    if ("cifar10" in given.data) != (given.folder is not None):
+        parser.error("cifar10 and --folder go together: the folder of its train.parquet and test.parquet")
+    return given
 
 
 def command_of(case: Case, given: argparse.Namespace) -> str:
     """What gives the same numbers again."""
-    changed = {"methods": given.methods, "seeds": None if given.seeds == SEEDS else given.seeds, "epochs": given.epochs}
+    changed = {
+        "folder": f"{Path(case.folder).name}/" if case.folder else None,
+        "methods": given.methods,
+        "seeds": None if given.seeds == SEEDS else given.seeds,
+        "epochs": given.epochs,
+    }
     options = [f"--{name} {value}" for name, value in changed.items() if value is not None]
-    return " ".join([f"python experiments/adaptive.py {case.data}", *options])
+    return " ".join([f"python experiments/adaptive.py {case.name}", *options])
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -306,9 +334,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     given = arguments(argv)
     names, missing = usable(split_list(given.methods) if given.methods else (*CONTROLS, *ADAPTIVE))
     failed = 0
-    for case in [CASES[name] for name in given.data or CASES]:
+    for case in [CASES[name] for name in given.data or PACKAGED]:
+        case = replace(case, folder=given.folder) if case.name not in PACKAGED else case
         made = plan(case, names, given.seeds, given.epochs)
-        out = given.out / f"adaptive-{case.data}"
+        out = given.out / f"adaptive-{case.name}"
         try:
             result, facts = carry_out(case, made, out, given.jobs, command_of(case, given))
         except KeyboardInterrupt:
@@ -321,9 +350,9 @@ def main(argv: Sequence[str] | None = None) -> int:
             continue
         found = summary(made, out, result, facts, missing)
         given.results.mkdir(parents=True, exist_ok=True)
-        write_json(given.results / f"adaptive_{case.data}.json", found)
-        text = markdown(json.loads((given.results / f"adaptive_{case.data}.json").read_text()))
-        (given.results / f"adaptive_{case.data}.md").write_text(text, encoding="utf-8")
+        write_json(given.results / f"adaptive_{case.name}.json", found)
+        text = markdown(json.loads((given.results / f"adaptive_{case.name}.json").read_text()))
+        (given.results / f"adaptive_{case.name}.md").write_text(text, encoding="utf-8")
         print(text)
     return 1 if failed else 0
 

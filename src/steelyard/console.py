@@ -13,8 +13,55 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 if TYPE_CHECKING:
     from steelyard.bench.records import Run
 
+UNBROKEN = 400
+"""Columns of a list that is not written to a terminal."""
 LINE_SECONDS = 15.0
 """Seconds between two lines about a run in progress, where there is no terminal."""
+
+
+def open_console(*, stderr: bool = False, wide: bool = False) -> Console:
+    """Where a command writes to; without blanks at the ends of lines where that is no terminal.
+
+    Args:
+        stderr: write to standard error.
+        wide: for lists that programs read: where there is no terminal, nothing is broken into lines.
+    """
+    console = Console(highlight=False, stderr=stderr)
+    if console.is_terminal:
+        return console
+    out: Any = Trimmed(console.file)
+    return Console(highlight=False, file=out, width=UNBROKEN if wide else None)
+
+
+class Trimmed:
+    r"""A text file to which no blanks are written at the ends of lines; tables are filled up with them.
+
+    Args:
+        file: to write to.
+
+    Example:
+        >>> import io
+        >>> inner = io.StringIO()
+        >>> out = Trimmed(inner)
+        >>> out.write("a  ") + out.write(" b   \n")
+        9
+        >>> inner.getvalue()
+        'a   b\n'
+    """
+
+    def __init__(self, file: Any) -> None:
+        self._file, self._blanks = file, ""
+
+    def write(self, text: str) -> int:
+        """Write text; blanks at its end wait for what follows them."""
+        lines = (self._blanks + text).split("\n")
+        last = lines[-1].rstrip(" ")
+        self._blanks = lines[-1][len(last) :]
+        self._file.write("\n".join([*(line.rstrip(" ") for line in lines[:-1]), last]))
+        return len(text)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._file, name)
 
 
 def _bars(console: Console) -> Progress:

@@ -2,10 +2,14 @@ from __future__ import annotations
 
 import io
 
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from rich.console import Console
 
 from steelyard.bench.records import Run
-from steelyard.console import LiveDisplay, TrialsDisplay
+from steelyard.cli import cli
+from steelyard.console import LiveDisplay, TrialsDisplay, Trimmed, open_console
 
 RUN = Run("digits", "la", "quick", 1, {})
 OTHER = Run("digits", "ce", "quick", 0, {})
@@ -20,6 +24,31 @@ def played(terminal: bool) -> str:
         display.end(RUN, RECORD, None)
         display.end(OTHER, None, "the loss is nan [see log]")
     return out.getvalue()
+
+
+@given(st.lists(st.text(" ab\n\t"), max_size=8))
+def test_no_blanks_are_left_at_the_ends_of_lines(parts: list[str]) -> None:
+    inner = io.StringIO()
+    out = Trimmed(inner)
+    assert sum(out.write(part) for part in parts) == len("".join(parts))
+    whole = "".join(parts)
+    kept = inner.getvalue()
+    assert [line.rstrip(" ") for line in whole.split("\n")] == kept.split("\n")
+
+
+@pytest.mark.parametrize("command", ["methods", "datasets", "tasks"])
+def test_what_is_piped_has_no_blanks_at_the_ends_of_lines(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    cli.main([command], standalone_mode=False)
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) > 5 and not [line for line in lines if line != line.rstrip()]
+    assert any(len(line) > 90 for line in lines), "a line each"
+
+
+def test_a_terminal_is_left_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    assert not isinstance(open_console(wide=True).file, Trimmed)
+    monkeypatch.delenv("FORCE_COLOR")
+    assert isinstance(open_console().file, Trimmed)
 
 
 def test_plain_lines_where_there_is_no_terminal() -> None:

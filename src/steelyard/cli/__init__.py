@@ -39,13 +39,10 @@ cli.add_command(segment)
 @click.argument("names", nargs=-1)
 def methods(names: tuple[str, ...]) -> None:
     """List every method: what it does, the words it uses, and where it comes from; with NAMES, these in full."""
-    from rich.console import Console
+    from steelyard.console import open_console
+    from steelyard.listing import method_pages, methods_list
 
-    from steelyard.listing import WIDE, method_pages, methods_list
-
-    console = Console(highlight=False)
-    if not console.is_terminal:  # a line each, whatever reads them
-        console = Console(highlight=False, width=2 * WIDE)
+    console = open_console(wide=True)
     if names:
         for page in method_pages(names):
             console.print(page)
@@ -56,21 +53,19 @@ def methods(names: tuple[str, ...]) -> None:
 @cli.command(short_help="List the built-in data sets.")
 def datasets() -> None:
     """List the built-in data sets, which need no download."""
-    from rich.console import Console
-
+    from steelyard.console import open_console
     from steelyard.listing import datasets_table
 
-    Console(highlight=False).print(datasets_table())
+    open_console(wide=True).print(datasets_table())
 
 
 @cli.command(short_help="List the kinds of data with a protocol of their own.")
 def tasks() -> None:
     """List the kinds of data with a protocol of their own, for --task, with their settings and methods."""
-    from rich.console import Console
-
+    from steelyard.console import open_console
     from steelyard.listing import tasks_list
 
-    Console(highlight=False).print(tasks_list())
+    open_console(wide=True).print(tasks_list())
 
 
 @cli.command(short_help="Write the report of a comparison again.")
@@ -80,9 +75,9 @@ def report(folder: Path) -> None:
 
     Runs that have ended since are taken in.
     """
-    from rich.console import Console
+    from steelyard.console import open_console
 
-    show(Console(highlight=False), folder, report=True)
+    show(open_console(), folder, report=True)
 
 
 def _suggesting(error: click.UsageError) -> str:

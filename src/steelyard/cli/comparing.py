@@ -77,21 +77,23 @@ def compare(data: str, **options: Any) -> None:
     All methods get the same regime, initial weights and data order. Interrupt at any moment and run the same command again:
     finished runs are not repeated and the unfinished one goes on from its checkpoint.
     """
-    from rich.console import Console
-
+    from steelyard.bench.rehearsal import check_kinds, rehearse
     from steelyard.bench.runner import check_folder
+    from steelyard.console import open_console
     from steelyard.core.loggers import check_loggers
+    from steelyard.problems import kind_of
 
-    console = Console(highlight=False)
+    console = open_console()
     out = options["out"] or Path("runs") / Path(data).stem
-    _methods(options["methods"], options)  # what may be wrong with them is said before data are read
     problem = problem_of(options)
+    check_kinds(_methods(options["methods"], options), kind_of(problem.task))  # what may be wrong is said before data are read
     check_loggers(options["loggers"])
     check_folder(out)
     task, regime_name, regime = prepare(data, problem, options)
     options["metric"] = metric_for(task, options["metric"], METRICS)
     usual = ",".join(task.usual_methods) or None
     methods = _methods(usual if options["methods"] is None else options["methods"], options, task.without)
+    rehearse(task, methods, seeds_of(options["seeds"])[0])
     plan = _plan(data, methods, problem, options, regime_name, regime)
     announce(console, task)
     _announce(console, plan, out)
@@ -133,7 +135,7 @@ def _plan(
         regime_name=regime_name,
         seeds=seeds_of(options["seeds"]),
         problem=problem.to_json(),
-        fingerprint=fingerprint(data, options["test"]),
+        fingerprint=fingerprint(data, problem),
         metric=options["metric"],
         groups=options["groups"],
         device=options["device"],

@@ -37,6 +37,9 @@ NOTES = 8
 @click.option("--features", type=click.IntRange(min=1), help="Features to measure at most, drawn by chance.  [default: all]")
 @click.option("--noise", is_flag=True, help="Estimate how many labels are wrong (trains classifiers; needs cleanlab).")
 @click.option("--methods", metavar="LIST", help="Of a comparison: only these methods, separated by commas.  [default: all]")
+@click.option(
+    "--all-seeds", is_flag=True, help="Of a comparison: the models of all finished seeds; the table shows means and intervals."
+)
 @click.option("--curvature", is_flag=True, help="Of a comparison: the Hessian of each class too (needs curvlinops).")
 @click.option("--device", default="auto", show_default=True, help="Of a comparison: auto, cpu, cuda, ...")
 @click.option("--out", type=click.Path(path_type=Path), help="Folder for report.html and diagnosis.json.")
@@ -57,13 +60,12 @@ def diagnose(data: str, **options: Any) -> None:
     each method's model is measured: geometry of classifier and embeddings beside that which the class counts imply, recall and
     what it was lost to, weights over training, and with --curvature the Hessian of each class.
     """
-    from rich.console import Console
-
     from steelyard.bench.trained import is_comparison
     from steelyard.cli.diagnosing_models import diagnose_folder, show_models
+    from steelyard.console import open_console
     from steelyard.diagnosis.diagnose import diagnose as facts_of
 
-    console = Console(highlight=False, stderr=options["as_json"])
+    console = open_console(stderr=options["as_json"])
     _check_folder(options["out"])
     trained = is_comparison(Path(data))
     if trained:
@@ -85,10 +87,10 @@ def diagnose(data: str, **options: Any) -> None:
 
 def _of_data(options: dict[str, Any]) -> dict[str, Any]:
     """The options with their defaults; those of comparisons must be left out."""
-    for name, usual in (("methods", None), ("curvature", False), ("device", "auto")):
+    for name, usual in (("methods", None), ("curvature", False), ("all_seeds", False), ("device", "auto")):
         if options[name] != usual:
             expected = "left out, or the folder of a comparison as DATA: nothing is trained here"
-            raise ArgumentError(f"--{name}", expected, repr(options[name]))
+            raise ArgumentError(f"--{name.replace('_', '-')}", expected, repr(options[name]))
     usual_values = {"metric": "balanced_accuracy", "max_rows": 100_000, "seed": 0}
     return options | {name: value for name, value in usual_values.items() if options[name] is None}
 

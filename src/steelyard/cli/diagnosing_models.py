@@ -32,8 +32,9 @@ def diagnose_folder(path: Path, options: dict[str, Any], console: Console) -> di
         options: of the command line; those about data must be left out.
         console: told what is going on.
     """
-    from steelyard.bench.trained import finished, rebuild, task_of
-    from steelyard.diagnosis import diagnose_models
+    from steelyard.bench.trained import seeds_of
+    from steelyard.report.models_page import numbers_of
+    from steelyard.report.over_seeds import over_seeds
     from steelyard.settings import resolve_method, split_list
 
     for name, usual in OF_DATA.items():
@@ -43,7 +44,22 @@ def diagnose_folder(path: Path, options: dict[str, Any], console: Console) -> di
         _check_curvlinops()
     asked = options["methods"]
     methods = None if asked is None else [resolve_method(text).name for text in split_list(asked)]
-    runs, missing = finished(path, seed=options["seed"], methods=methods)
+    if not options["all_seeds"]:
+        return _of_seed(path, options["seed"], methods, options, console)
+    if options["seed"] is not None:
+        raise ArgumentError("--seed", "left out with --all-seeds", options["seed"])
+    found = [_of_seed(path, seed, methods, options, console) for seed in seeds_of(path)]
+    return over_seeds(found, numbers_of)
+
+
+def _of_seed(
+    path: Path, seed: int | None, methods: Sequence[str] | None, options: Mapping[str, Any], console: Console
+) -> dict[str, Any]:
+    """The facts of the models of one seed."""
+    from steelyard.bench.trained import finished, rebuild, task_of
+    from steelyard.diagnosis import diagnose_models
+
+    runs, missing = finished(path, seed=seed, methods=methods)
     task = task_of(runs[0].run)
     console.print(f"{task.name}: {len(runs)} trained models, seed {runs[0].run.seed}", markup=False)
     judged, failed = _rebuilt(task, runs, rebuild)

@@ -58,15 +58,14 @@ def fit(data: Path, **options: Any) -> None:
     or for a budget of --alerts. The folder holds the model (no pickle), a model card and report.html; `steelyard predict` uses
     it.
     """
-    from rich.console import Console
-
+    from steelyard.console import open_console
     from steelyard.core.world import local_device
     from steelyard.estimator.fitting import command_to_predict, fit_file
     from steelyard.estimator.folder import save_model
     from steelyard.estimator.reading import FileRequest, read_for_training
     from steelyard.settings import resolve_method, resolve_regime
 
-    console = Console(highlight=False)
+    console = open_console()
     if options["target"] is None:
         _refuse_no_target(data)
     if options["method"] != "auto":

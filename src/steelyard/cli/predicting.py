@@ -30,12 +30,11 @@ def predict(model: Path, data: Path, **options: Any) -> None:
     Written are the decision ("prediction") and the probability of each class; rows stay in order. The file may be larger than
     memory. Columns that the model does not know are ignored; a category that it has not seen counts as unknown.
     """
-    from rich.console import Console
-
+    from steelyard.console import open_console
     from steelyard.estimator.folder import load_model
     from steelyard.estimator.predicting import predict_file
 
-    console = Console(highlight=False)
+    console = open_console()
     loaded = load_model(model)
     keep = ("*",) if options["keep"] == "all" else names_of(options["keep"])
     done = predict_file(

@@ -37,13 +37,12 @@ def segment(cloud: Path, **options: Any) -> None:
     Written are all the points, in their order and with all their columns, and "predicted_label" and "probability_NAME" for each
     class. Points that are left out get the label 255.
     """
-    from rich.console import Console
-
+    from steelyard.console import open_console
     from steelyard.data.clouds import read_cloud, write_cloud
     from steelyard.data.clouds.files import check_writable
     from steelyard.tasks.points.storing import load_segmenter
 
-    console = Console(highlight=False)
+    console = open_console()
     check_writable(options["out"])
     segmenter, origin = load_segmenter(options["model"], options["method"])
     points = read_cloud(cloud)

@@ -77,17 +77,19 @@ def tune(data: str, **options: Any) -> None:
 
     At the end stands the `steelyard compare` command that judges the best settings beside the default ones on test rows.
     """
-    from rich.console import Console
     from rich.markup import escape
 
+    from steelyard.bench.rehearsal import check_kinds, rehearse
     from steelyard.bench.runner import Machine, check_folder
     from steelyard.bench.search import space_of
     from steelyard.bench.study import optuna
     from steelyard.bench.trial import blind, check_metric
+    from steelyard.console import open_console
     from steelyard.metrics import METRICS
+    from steelyard.problems import kind_of
     from steelyard.settings import resolve_method
 
-    console = Console(highlight=False)
+    console = open_console()
     method, problem = resolve_method(options["method"]).name, problem_of(options)
     searched = [key_value("--search", text, "tau=0.5..2") for text in options["searched"]]
     _check_words(options)
@@ -96,8 +98,10 @@ def tune(data: str, **options: Any) -> None:
         space_of(_tunable(method, options["regime"], None, options), options["over"], searched)
     out = options["out"] or Path("runs") / f"tune-{Path(data).stem}-{_as_name(method)}"
     check_folder(out, "trials")
+    check_kinds([method], kind_of(problem.task))
     task, regime_name, regime = prepare(data, problem, options)
     seen = blind(task)
+    rehearse(seen, [method], seeds_of(options["seeds"])[0])
     options["metric"] = metric_for(seen, options["metric"], METRICS)
     plan = _plan(data, method, problem, options, regime_name, regime, searched)
     check_metric(seen, plan)
@@ -156,7 +160,7 @@ def _plan(
         seeds=seeds_of(options["seeds"]),
         metric=options["metric"],
         problem=problem.to_json(),
-        fingerprint=fingerprint(data, None),
+        fingerprint=fingerprint(data, problem.replace(test=None)),  # test rows are not looked at
         groups=options["groups"],
         pruner=options["pruner"],
         seed=options["seed"],

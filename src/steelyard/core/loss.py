@@ -18,11 +18,14 @@ from steelyard.core.errors import ArgumentError
 REDUCTIONS = ("mean", "sum", "none")
 
 
-class Loss(nn.Module, ABC):
-    """A loss used as in PyTorch: `loss(logits [N, C], target [N])`.
+class Reduced(nn.Module):
+    """What losses of rows and losses of labels share: how many values become one.
 
     Args:
-        reduction: `"mean"` (over rows), `"sum"`, or `"none"` for the values `[N]`.
+        reduction: "mean", "sum" or "none".
+
+    Raises:
+        ArgumentError: another one.
     """
 
     def __init__(self, reduction: str = "mean") -> None:
@@ -30,6 +33,24 @@ class Loss(nn.Module, ABC):
         if reduction not in REDUCTIONS:
             raise ArgumentError("reduction", "'mean', 'sum' or 'none'", repr(reduction))
         self.reduction = reduction
+
+    def reduced(self, values: Tensor, known: Tensor | None = None) -> Tensor:
+        """The values as `reduction` says; a mean counts those that are `known`, where others are 0."""
+        if self.reduction == "mean":
+            return values.mean() if known is None else values.sum() / known.sum().clamp_min(1)
+        return values.sum() if self.reduction == "sum" else values
+
+    def extra_repr(self) -> str:
+        """Shown by print(loss)."""
+        return f"reduction={self.reduction!r}"
+
+
+class Loss(Reduced, ABC):
+    """A loss used as in PyTorch: `loss(logits [N, C], target [N])`.
+
+    Args:
+        reduction: `"mean"` (over rows), `"sum"`, or `"none"` for the values `[N]`.
+    """
 
     @abstractmethod
     def rows(self, logits: Tensor, target: Tensor, **context: Any) -> Tensor:
@@ -41,14 +62,7 @@ class Loss(nn.Module, ABC):
 
     def forward(self, logits: Tensor, target: Tensor, **context: Any) -> Tensor:
         """Reduced loss: a scalar, or `[N]` with `reduction="none"`."""
-        values = self.rows(logits, target, **context)
-        if self.reduction == "mean":
-            return values.mean()
-        return values.sum() if self.reduction == "sum" else values
-
-    def extra_repr(self) -> str:
-        """Shown by print(loss)."""
-        return f"reduction={self.reduction!r}"
+        return self.reduced(self.rows(logits, target, **context))
 
 
 class CrossEntropy(Loss):

@@ -19,6 +19,7 @@ SCHEDULES = ("cosine", "step", "constant")
 PRECISIONS = ("float32", "bfloat16")
 SELECTIONS = ("last", "best_valid")
 WATCHED = ("balanced_accuracy", "log_loss")
+DECAYED = ("all", "body")
 OPTIONAL = ("clip_norm", "ema", "patience")
 
 
@@ -33,7 +34,9 @@ class Regime:
         lr: peak learning rate, > 0.
         momentum: of SGD, in [0, 1).
         nesterov: Nesterov momentum for SGD.
-        weight_decay: >= 0; on all parameters (decoupled for AdamW, added to the gradient otherwise).
+        weight_decay: >= 0; decoupled for AdamW, added to the gradient otherwise.
+        decayed: what `weight_decay` acts on: "all" parameters, or the "body", that is all but the classifier (the last linear
+            layer), as in the usual recipes of graph networks.
         schedule: "cosine" to zero, "step" (see `milestones`), or "constant".
         warmup_epochs: linear warm-up at the start, in epochs.
         milestones: for "step": fractions of the epochs at which the rate is multiplied by `decay`.
@@ -75,6 +78,7 @@ class Regime:
     patience: int | None = None
     select: str = "last"
     watch: str = "balanced_accuracy"
+    decayed: str = "all"
 
     def __post_init__(self) -> None:
         """Check every value once; numbers of any type become Python's own."""
@@ -101,6 +105,7 @@ class Regime:
             ("patience", self.patience is None or self.patience >= 1, "at least 1, or none"),
             ("select", self.select in SELECTIONS, " or ".join(map(repr, SELECTIONS))),
             ("watch", self.watch in WATCHED, " or ".join(map(repr, WATCHED))),
+            ("decayed", self.decayed in DECAYED, " or ".join(map(repr, DECAYED))),
         )
         for name, holds, expected in checks:
             if not holds:
@@ -120,21 +125,40 @@ class Regime:
         return dataclasses.replace(self, **changes)
 
     def settings(self) -> dict[str, Any]:
-        """All settings as JSON values; the usual `watch` is left out, as runs are found by these and older ones have none."""
+        """All settings as JSON values; usual ones that older runs have not are left out, as runs are found by these."""
         found = {name: list(v) if isinstance(v, tuple) else v for name, v in dataclasses.asdict(self).items()}
-        if self.watch == WATCHED[0]:
-            del found["watch"]
+        for name, usual in (("watch", WATCHED[0]), ("decayed", DECAYED[0])):
+            if found[name] == usual:
+                del found[name]
         return found
 
-    def build_optimizer(self, params: Iterable[nn.Parameter], device: torch.device) -> torch.optim.Optimizer:
-        """The optimiser over `params`."""
+    def build_optimizer(
+        self, params: Iterable[nn.Parameter], device: torch.device, head: Iterable[nn.Parameter] = ()
+    ) -> torch.optim.Optimizer:
+        """The optimiser.
+
+        Args:
+            params: what it moves.
+            device: where they live.
+            head: those of the classifier, which `decayed="body"` leaves out of weight decay; others than `params` are ignored.
+        """
         fused = device.type in ("cpu", "cuda")
+        groups = self._groups(list(params), head)
         if self.optimizer != "sgd":
             adam = torch.optim.Adam if self.optimizer == "adam" else torch.optim.AdamW
-            return adam(params, lr=self.lr, weight_decay=self.weight_decay, fused=fused)
+            return adam(groups, lr=self.lr, weight_decay=self.weight_decay, fused=fused)
         return torch.optim.SGD(
-            params, lr=self.lr, momentum=self.momentum, nesterov=self.nesterov, weight_decay=self.weight_decay, fused=fused
+            groups, lr=self.lr, momentum=self.momentum, nesterov=self.nesterov, weight_decay=self.weight_decay, fused=fused
         )
+
+    def _groups(self, params: list[nn.Parameter], head: Iterable[nn.Parameter]) -> list[dict[str, Any]]:
+        """Parameters with weight decay, and those without."""
+        last = {id(param) for param in head} if self.decayed == "body" else set()
+        without = [param for param in params if id(param) in last]
+        groups: list[dict[str, Any]] = [{"params": [param for param in params if id(param) not in last]}]
+        if without:
+            groups.append({"params": without, "weight_decay": 0.0})
+        return [group for group in groups if group["params"]]
 
     def lr_at(self, step: int, steps_per_epoch: int, epochs: int | None = None) -> float:
         """Learning rate of a step: a pure function of the time, so resuming needs no scheduler state.

@@ -117,6 +117,11 @@ class Members(nn.Module):
         return self
 
     @property
+    def layers(self) -> nn.Module:
+        """The layers of a member without its numbers: what there is, under the names of the numbers here."""
+        return self._bare[0]
+
+    @property
     def alike(self) -> bool:
         """Do the members have the same settings, so that they can be trained at once?"""
         return bool(self._mapping)

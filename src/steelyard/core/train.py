@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from steelyard.core.average import WeightAverage
 from steelyard.core.checkpoint import Checkpoints
 from steelyard.core.errors import ArgumentError, TrainingError
+from steelyard.core.head import find_head
 from steelyard.core.identity import check_structure, made_by, structure_of, warn_of_other_bits
 from steelyard.core.measure import Report, validation_numbers
 from steelyard.core.oracle import Oracle
@@ -90,7 +91,7 @@ class StageWork:
         self.params = [parameter for parameter in learnt if parameter.requires_grad]
         if not self.params:
             raise ArgumentError("model", "one with parameters to train", "none with requires_grad in this stage")
-        self.optimizer = regime.build_optimizer(self.params, session.device)
+        self.optimizer = regime.build_optimizer(self.params, session.device, _head(model, regime))
         self.oracle.optimizer = self.optimizer
         self.oracle.read = self._read
         self.average = None if regime.ema is None else WeightAverage(model, regime.ema)
@@ -167,6 +168,16 @@ class StageWork:
     def _buffers(self) -> list[Tensor]:
         average = [] if self.average is None else list(self.average.model.buffers())
         return [*self.model.buffers(), *average]
+
+
+def _head(model: nn.Module, regime: Regime) -> list[nn.Parameter]:
+    """The parameters of the classifier, where the regime treats them differently."""
+    if regime.decayed == "all":
+        return []
+    found = find_head(model.layers if isinstance(model, Members) else model)
+    if found is None:
+        raise ArgumentError("regime.decayed", "'all', as the model has no linear layer that ends it", repr(regime.decayed))
+    return list(model.get_submodule(found[0]).parameters())
 
 
 def stage_parts(stage: Stage) -> dict[str, nn.Module]:

@@ -6,24 +6,18 @@ from abc import ABC, abstractmethod
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from steelyard.core.errors import ArgumentError
-from steelyard.core.loss import REDUCTIONS, upcast
+from steelyard.core.loss import Reduced, upcast
 
 
-class LabelLoss(nn.Module, ABC):
+class LabelLoss(Reduced, ABC):
     """A loss of log-odds `[N, L]` and labels `[N, L]`.
 
     Args:
         reduction: "mean" over known labels of all examples, "sum" over them, or "none" for the values `[N, L]`.
     """
-
-    def __init__(self, reduction: str = "mean") -> None:
-        super().__init__()
-        if reduction not in REDUCTIONS:
-            raise ArgumentError("reduction", "'mean', 'sum' or 'none'", repr(reduction))
-        self.reduction = reduction
 
     @abstractmethod
     def entries(self, logits: Tensor, target: Tensor, label_sets: Tensor) -> Tensor:
@@ -41,13 +35,7 @@ class LabelLoss(nn.Module, ABC):
         known = ~target.isnan()
         labels = target.nan_to_num(0.0)
         values = torch.where(known, self.entries(logits, labels, labels), 0.0)
-        if self.reduction == "mean":
-            return values.sum() / known.sum().clamp_min(1)
-        return values.sum() if self.reduction == "sum" else values
-
-    def extra_repr(self) -> str:
-        """Shown by print(loss)."""
-        return f"reduction={self.reduction!r}"
+        return self.reduced(values, known)
 
 
 def as_label_rows(logits: Tensor, target: Any) -> tuple[Tensor, Tensor]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -54,7 +55,7 @@ class Conv4(nn.Module):
 
     def maps(self, images: Tensor, pools: int = BLOCKS) -> Tensor:
         """Feature maps after all blocks, of which the first `pools` halve the size `[B, width, h, w]`."""
-        x = images
+        x = _channels_last(images)
         for level, (convolution, norm) in enumerate(zip(self.convolutions, self.norms, strict=True)):
             x = norm(convolution(x))
             if level < pools and min(x.shape[-2:]) > 1:
@@ -65,3 +66,10 @@ class Conv4(nn.Module):
     def forward(self, images: Tensor) -> Tensor:
         """Features `[B, d]`."""
         return self.maps(images).flatten(1)
+
+
+def _channels_last(images: Tensor) -> Tensor:
+    """The same images in the order of memory in which pooling and normalising take a fraction of the time."""
+    if images.shape[1] == 1:  # both orders are the same, and torch would take it for the other one
+        return images[:, 0].unsqueeze(-1).permute(0, 3, 1, 2)
+    return images.contiguous(memory_format=torch.channels_last)

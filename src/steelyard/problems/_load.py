@@ -18,7 +18,6 @@ from steelyard.core.errors import ArgumentError, DataError, UnknownName, nearest
 from steelyard.core.task import Source, Task
 from steelyard.data.encoded import DecodedOnDemand, decode
 from steelyard.data.encoder import refuse_infinite, refuse_missing
-from steelyard.data.fingerprint import fingerprint as fingerprint_of
 from steelyard.data.memory import check_array, is_frame, read_memory
 from steelyard.data.raw import Part, Raw
 from steelyard.data.read import read_path, with_split
@@ -82,11 +81,6 @@ def _with_test(raw: Raw, settings: ProblemSettings) -> Raw:
     if "test" in test.parts:  # a folder with its own splits: its test rows are meant
         test = replace(test, parts={"train": test.parts["test"]})
     return with_split(raw, test, "test")
-
-
-def fingerprint(data: Any, test: Any = None) -> str:
-    """A SHA-256 of the content of the data and of separate test rows: changes whenever they do."""
-    return fingerprint_of(data) if test is None else fingerprint_of({"data": data, "test": test})
 
 
 def assemble(raw: Raw, settings: ProblemSettings) -> Task:

@@ -74,7 +74,8 @@ def length(inputs: Any) -> int:
             raise ArgumentError("inputs", "tensors [M, ...]", "a tensor without dimensions")
         return len(inputs)
     if not isinstance(inputs, Mapping) or not inputs:
-        raise ArgumentError("inputs", "a tensor or a mapping of tensors", type(inputs).__name__)
+        expected = "a tensor or a mapping of tensors, as others cannot be mixed: leave out mixup and its kind"
+        raise ArgumentError("inputs", expected, type(inputs).__name__)
     lengths = {length(value) for value in inputs.values()}
     if len(lengths) > 1:
         raise ArgumentError("inputs", "tensors of one length", f"lengths {', '.join(map(str, sorted(lengths)))}")

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 import torch
 from torch import Tensor
 
@@ -64,8 +67,9 @@ class CutMix:
         images = batch.inputs
         if not isinstance(images, Tensor) or images.ndim != 4:
             found = f"shape {list(images.shape)}" if isinstance(images, Tensor) else f"a {type(images).__name__}"
+            instead = "use mixup" if _can_be_blended(images) else "leave it out"
             raise CombinationError(
-                f"cutmix pastes rectangles of images [M, channels, H, W] and these inputs are none (found {found}): use mixup"
+                f"cutmix pastes rectangles of images [M, channels, H, W] and these inputs are none (found {found}): {instead}"
             )
         stream = oracle.generator
         size, height, width = len(images), images.shape[2], images.shape[3]
@@ -91,3 +95,10 @@ class CutMix:
     def __repr__(self) -> str:
         """The settings."""
         return f"CutMix(alpha={self.alpha:g}, probability={self.probability:g}, per_row={self.per_row})"
+
+
+def _can_be_blended(inputs: Any) -> bool:
+    """Are these numbers, or named columns? The numbers of nodes, and clouds with neighbours of each point, are not."""
+    if isinstance(inputs, Mapping):
+        return all(isinstance(values, Tensor) and values.ndim <= 2 for values in inputs.values())
+    return isinstance(inputs, Tensor) and inputs.is_floating_point()

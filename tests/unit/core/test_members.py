@@ -79,7 +79,9 @@ def agree(found: nn.Module, wanted: nn.Module, inputs: Any = INPUTS, atol: float
 
 
 @pytest.mark.parametrize(
-    "regime", [SGD, SGD.replace(clip_norm=None, ema=0.9, nesterov=True), ADAMW], ids=["sgd", "ema", "adamw"]
+    "regime",
+    [SGD, SGD.replace(clip_norm=None, ema=0.9, nesterov=True), ADAMW, ADAMW.replace(decayed="body", weight_decay=5.0)],
+    ids=["sgd", "ema", "adamw", "body decayed"],
 )
 @pytest.mark.parametrize("method", [ce, weighted_la], ids=["ce", "weighted la"])
 def test_a_member_is_the_model_trained_alone(method: Method, regime: Regime) -> None:

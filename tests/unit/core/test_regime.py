@@ -2,16 +2,22 @@ from __future__ import annotations
 
 import json
 import math
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
+from ending import Bomb, Interrupt
 from hypothesis import given
 from hypothesis import strategies as st
+from tiny import Blobs, ce, same_weights
 from torch import nn
 
 from steelyard.core.errors import ArgumentError
+from steelyard.core.fit import fit
 from steelyard.core.regime import Regime, clip
+from steelyard.core.task import TaskView
 
 
 def test_cosine_is_torch_s() -> None:
@@ -67,6 +73,7 @@ def test_a_stage_s_own_length_stretches_the_schedule() -> None:
         ("precision", "float16"),
         ("patience", 0),
         ("select", "best_test"),
+        ("decayed", "head"),
     ],
 )
 def test_a_value_out_of_range_is_named(name: str, value: object) -> None:
@@ -81,6 +88,36 @@ def test_optimisers_are_torch_s() -> None:
         )
         assert isinstance(optimizer, kind)
         assert optimizer.param_groups[0]["weight_decay"] == 0.01
+
+
+@pytest.mark.parametrize("name", ["sgd", "adam", "adamw"])
+def test_weight_decay_may_leave_the_classifier_out(name: str) -> None:
+    layers = nn.Sequential(nn.Linear(2, 3), nn.Linear(3, 2))
+    regime = Regime(optimizer=name, lr=0.5, momentum=0.0, weight_decay=0.1, decayed="body")
+    optimizer = regime.build_optimizer(layers.parameters(), torch.device("cpu"), layers[1].parameters())
+    before = [parameter.detach().clone() for parameter in layers.parameters()]
+    for parameter in layers.parameters():
+        parameter.grad = torch.zeros_like(parameter)
+    optimizer.step()
+    moved = [not torch.equal(parameter, old) for parameter, old in zip(layers.parameters(), before, strict=True)]
+    assert moved == [True, True, False, False]
+    if name != "adam":  # whose step has the length of the rate
+        torch.testing.assert_close(layers[0].weight, before[0] * (1 - 0.5 * 0.1))
+
+
+def test_where_all_are_decayed_the_optimizer_is_as_before() -> None:
+    layers = nn.Sequential(nn.Linear(2, 3), nn.Linear(3, 2))
+    optimizer = Regime().build_optimizer(layers.parameters(), torch.device("cpu"), layers[1].parameters())
+    assert [len(group["params"]) for group in optimizer.param_groups] == [4]
+    assert "decayed" not in Regime().settings()
+    assert Regime(decayed="body").settings()["decayed"] == "body"
+
+
+def test_only_a_classifier_may_be_trained_without_decay() -> None:
+    layers = nn.Sequential(nn.Linear(2, 3), nn.Linear(3, 2))
+    regime = Regime(decayed="body", weight_decay=0.1)
+    optimizer = regime.build_optimizer(layers[1].parameters(), torch.device("cpu"), layers[1].parameters())
+    assert [group["weight_decay"] for group in optimizer.param_groups] == [0.0]
 
 
 def test_clipping_keeps_the_direction() -> None:
@@ -115,3 +152,34 @@ def test_clipping_has_the_bits_of_torch() -> None:
     clip(both[0], 0.7)
     torch.nn.utils.clip_grad_norm_(both[1], 0.7)
     assert all(torch.equal(a.grad, b.grad) for a, b in zip(*both, strict=True))  # type: ignore[arg-type]
+
+
+def test_weight_decay_without_the_classifier_is_the_loop_one_would_write() -> None:
+    build = lambda: nn.Sequential(nn.Linear(4, 6), nn.Tanh(), nn.Linear(6, 3))  # noqa: E731
+    task = Blobs(build=build, valid=False)
+    rows = task.splits["train"]
+    regime = Regime(epochs=5, batch_size=len(rows), optimizer="adam", lr=0.01, schedule="constant", weight_decay=0.5)
+    fitted = fit(task, ce, regime.replace(decayed="body"))
+    model = TaskView(task).model()
+    groups = [{"params": model[0].parameters(), "weight_decay": 0.5}, {"params": model[2].parameters()}]  # type: ignore[index]
+    optimizer = torch.optim.Adam(groups, lr=0.01)
+    for _ in range(5):
+        optimizer.zero_grad()
+        F.cross_entropy(model(rows.inputs), rows.target).backward()
+        optimizer.step()
+    for mine, yours in zip(model.parameters(), fitted.model.parameters(), strict=True):
+        torch.testing.assert_close(mine, yours, rtol=1e-4, atol=1e-5)
+    assert not torch.allclose(fitted.model[2].weight, fit(task, ce, regime).model[2].weight)  # type: ignore[index]
+
+
+def test_leaving_out_a_classifier_takes_one() -> None:
+    with pytest.raises(ArgumentError, match=r"regime\.decayed.*no linear layer"):
+        fit(Blobs(build=lambda: nn.Bilinear(4, 4, 3), valid=False), ce, Regime(epochs=1, decayed="body"))
+
+
+def test_a_run_with_two_groups_is_resumed_bit_for_bit(tmp_path: Path) -> None:
+    regime = Regime(epochs=4, batch_size=16, lr=0.05, decayed="body", weight_decay=0.1)
+    whole = fit(Blobs(), ce, regime)
+    with pytest.raises(Interrupt):
+        fit(Blobs(), ce, regime, folder=tmp_path, listeners=[Bomb(9)], checkpoint_seconds=0.0)
+    assert same_weights(fit(Blobs(), ce, regime, folder=tmp_path).model, whole.model)

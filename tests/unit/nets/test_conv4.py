@@ -21,8 +21,23 @@ def test_a_block_is_convolution_norm_relu_and_pooling() -> None:
     for convolution, norm in zip(net.convolutions, net.norms, strict=True):
         expected = F.relu(norm(convolution(expected)))
         expected = F.max_pool2d(expected, 2) if min(expected.shape[-2:]) > 1 else expected
-    assert torch.equal(net(x), expected.flatten(1))
+    torch.testing.assert_close(net(x), expected.flatten(1))
     assert net.maps(x, pools=2).shape == (3, 4, 5, 5)
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("training", [True, False])
+def test_maps_lie_in_the_fast_order_and_gradients_are_the_same(channels: int, training: bool) -> None:
+    net, x = Conv4(channels, width=4).train(training).double(), torch.randn(3, channels, 12, 12, dtype=torch.float64)
+    assert net.maps(x, pools=1).is_contiguous(memory_format=torch.channels_last)
+    asked = [x.requires_grad_(), *net.parameters()]
+    found = torch.autograd.grad(net(x).square().sum(), asked)
+    values = x
+    for convolution, norm in zip(net.convolutions, net.norms, strict=True):
+        values = norm(convolution(values))
+        values = F.relu(F.max_pool2d(values, 2) if min(values.shape[-2:]) > 1 else values)
+    for mine, yours in zip(found, torch.autograd.grad(values.square().sum(), asked), strict=True):
+        torch.testing.assert_close(mine, yours)
 
 
 def test_sizes_are_checked() -> None:

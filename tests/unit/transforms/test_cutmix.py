@@ -89,6 +89,13 @@ def test_refuses_what_is_no_image(inputs):
         CutMix()(oracle(), numbered(3).replace(inputs=inputs))
 
 
+@pytest.mark.parametrize("inputs", [torch.arange(3), torch.zeros(3, 2, dtype=torch.int64), (torch.zeros(3, 4),)])
+def test_does_not_advise_what_would_be_refused_too(inputs):
+    with pytest.raises(CombinationError, match="leave it out") as refused:
+        CutMix()(oracle(), numbered(3).replace(inputs=inputs))
+    assert "mixup" not in str(refused.value)
+
+
 def test_refuses_settings_and_extra():
     for wrong in ({"alpha": -1.0}, {"probability": 1.1}):
         with pytest.raises(ArgumentError, match=f"`{next(iter(wrong))}`"):

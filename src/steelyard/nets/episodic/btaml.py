@@ -118,7 +118,9 @@ class BTAML(Adapting):
         stream = generator(episode.seed, "btaml")
         with torch.enable_grad():
             start = self.start()
-            posterior = self.encoder(self.run(start, episode.support)[1].detach(), episode)
+            with torch.no_grad():
+                features = self.run(start, episode.support)[1].detach()
+            posterior = self.encoder(features, episode)
             if self.training:
                 logits, features = self._adapted(start, posterior, episode, stream, self.steps[0])
                 rows = len(episode.support) + len(episode.query)
@@ -152,7 +154,8 @@ class BTAML(Adapting):
                 else params[name]
                 for name, scale, rate in zip(self.names, drawn["gamma"].exp(), self.rates, strict=True)
             }
-        return self.run(params, episode.query)
+        with torch.set_grad_enabled(self.training):
+            return self.run(params, episode.query)
 
     def _weighed(self, logits: Tensor, episode: Episode, balance: Tensor) -> Tensor:
         """`sum_c omega_c (C / N_S) sum_i l_i`, each row also by the weight of its class under `rebalance`."""

@@ -13,6 +13,7 @@ from steelyard.core.seeds import generator
 from steelyard.core.task import Part, Source, Task
 from steelyard.data.fingerprint import fingerprint
 from steelyard.problems._settings import ProblemSettings
+from steelyard.settings.text import parse_call
 from steelyard.tasks.adapters import Adapter, AdapterTask, Backbone, load_backbone
 from steelyard.tasks.adapters.backbone import is_own
 from steelyard.tasks.adapters.pretrain import Pretraining, digest_of, pretrained, random_network, read_own
@@ -102,6 +103,14 @@ def adapters(
     else:
         found = _pretrained(images, backbone, training, settings, None if cache is None else Path(cache))
     return AdapterTask.of(images, found, chosen, groups=groups)
+
+
+def files_beside(
+    data: Any, *, backbone: str = "", weights: str | None = None, pretrain: str = OWN_IMAGES, **_: Any
+) -> tuple[str, ...]:
+    """The folder of a backbone or what its own settings name, the file of weights, and images to pre-train on."""
+    inside = parse_call(backbone)[1].values() if backbone.endswith(")") else ()
+    return backbone, *inside, weights or "", pretrain if pretrain not in (OWN_IMAGES, RANDOM) else ""
 
 
 def _check_training(given: dict[str, Any], own: bool, pool: str, backbone: str) -> None:

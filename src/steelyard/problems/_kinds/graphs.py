@@ -28,7 +28,8 @@ def graphs(
     Args:
         data: "cora", "citeseer", "pubmed"; a folder of raw Planetoid files; an .npz file with x, edge_index and y; a table
             with `edge_column`; a torch_geometric Data, or a mapping.
-        settings: of the problem; of these `target` (for tables), `model`, `model_settings` and `seed` are used.
+        settings: of the problem; of these `target`, `drop` and `missing` (for tables), `model`, `model_settings` and `seed`
+            are used.
         protocol: "public" (the splits that came with the data), "random" (60/20/20 % of each class), "graphens-step10",
             "tam-step10", "graphsmote-cora" or "igl-lt-20"; "auto" is public where there are splits, else random.
         ratio: largest over smallest class of the training nodes, in place of the protocol's own.
@@ -49,11 +50,11 @@ def graphs(
         The protocols: Zhao, Zhang, Wang: GraphSMOTE, WSDM 2021; Park, Song, Yang: GraphENS, ICLR 2022; Song, Park, Yang: TAM,
         ICML 2022; Qin et al.: IGL-Bench, ICLR 2025.
     """
-    settings.refuse_others("graphs", used=("target", "model", "model_settings", "seed"))
+    settings.refuse_others("graphs", used=("target", "model", "model_settings", "seed", "drop", "missing"))
     rule = None
     if edge_column is not None or edge_threshold is not None or keep_edge_column:
         rule = EdgeRule(edge_column, edge_threshold, keep_edge_column)
-    graph = read_graph(data, target=settings.target, rule=rule, directed=directed)
+    graph = read_graph(data, target=settings.target, rule=rule, directed=directed, drop=settings.drop, missing=settings.missing)
     if features == "auto":
         features = "raw" if edge_column is None else "standard"
     nodes = split(graph, protocol, Draw(settings.seed, ratio, minority))

@@ -79,8 +79,9 @@ def multi_label(
     if separator and settings.target is None:
         raise ArgumentError("separator", "given with --target, the column of lists", repr(separator))
     if images:
-        found = _of_images(data, settings, images, named, prefix, separator)
-    elif _is_arrays(data):
+        return _task(_of_images(data, settings, images, named, prefix, separator), settings)
+    _refuse_pictures(data)
+    if _is_arrays(data):
         found = _of_arrays(data, settings, named, prefix)
     else:
         found = _of_file(data, settings, named, prefix, separator)
@@ -210,6 +211,16 @@ def _of_images(
     if settings.test is not None:
         raise ArgumentError("test", "left out for a folder of images", repr(settings.test))
     folder = Path(data)
+    frame, paths = _pictures(folder, column)
+    frames, labels, names = _split_off({"train": frame.drop(columns=column)}, settings, named, prefix, separator)
+    others = list(frames["train"].columns)
+    notes = (f"the columns {', '.join(others[:8])} are no labels and are not used: images alone are",) if others else ()
+    part = Part(ImageFiles(paths), np.zeros(len(paths), dtype=np.int64))
+    return Labelled(Raw(folder.name or str(folder), "images", {"train": part}, target="the labels", notes=notes), labels, names)
+
+
+def _pictures(folder: Path, column: str) -> tuple[Any, list[Path]]:
+    """The table of labels in a folder, and the image that each of its rows is about."""
     tables = [entry for entry in list_folder(folder) if suffix_of(entry) in TABLE_SUFFIXES]
     if len(tables) != 1:
         raise DataError(f"{folder} should hold one table of labels beside its images; found {len(tables)}")
@@ -221,11 +232,38 @@ def _of_images(
         if path.suffix.lower() not in IMAGE_SUFFIXES:
             raise DataError(f"column '{column}' of {tables[0]} names '{path.name}', which is no image file")
         require_file(path)
-    frames, labels, names = _split_off({"train": frame.drop(columns=column)}, settings, named, prefix, separator)
-    others = list(frames["train"].columns)
-    notes = (f"the columns {', '.join(others[:8])} are no labels and are not used: images alone are",) if others else ()
-    part = Part(ImageFiles(paths), np.zeros(len(paths), dtype=np.int64))
-    return Labelled(Raw(folder.name or str(folder), "images", {"train": part}, target="the labels", notes=notes), labels, names)
+    return frame, paths
+
+
+def _refuse_pictures(data: Any) -> None:
+    """Refuse a folder of images with a table of their labels, where nobody says which of its columns names the images."""
+    folder = Path(data) if isinstance(data, str | Path) else None
+    if folder is None or not folder.is_dir():
+        return
+    entries = list_folder(folder)
+    tables = [entry for entry in entries if suffix_of(entry) in TABLE_SUFFIXES]
+    inside = (inner for entry in entries for inner in (list_folder(entry) if entry.is_dir() else [entry]))
+    if not any(path.suffix.lower() in IMAGE_SUFFIXES for path in inside) or len(tables) > 1:
+        return
+    if not tables:
+        raise DataError(
+            f"{folder} holds images and no table of their labels: put a CSV or Parquet file beside them with a column of file "
+            "names and the labels, and say images=COLUMN"
+        )
+    frame = read_table(tables[0]).head()
+    is_image = frame.map(lambda value: Path(str(value)).suffix.lower() in IMAGE_SUFFIXES).all()
+    naming = [str(name) for name in frame.columns[is_image]]
+    if naming:
+        found = f"nothing, and '{naming[0]}' looks like it: --task 'multi-label(images={naming[0]},...)'"
+        raise ArgumentError("images", f"the column of {tables[0]} that names the image of each row", found)
+
+
+def files_beside(data: Any, *, images: str = "", **_: Any) -> list[Path]:
+    """Images that the table of a folder names outside of this folder."""
+    if not images or not isinstance(data, str | Path) or not Path(data).is_dir():
+        return []
+    home = Path(data).resolve()
+    return [path for path in _pictures(Path(data), images)[1] if not path.resolve().is_relative_to(home)]
 
 
 def _task(found: Labelled, settings: ProblemSettings) -> MultiLabelTask:

@@ -123,6 +123,11 @@ def verification(
     return _task(replace(found, notes=(*found.notes, *notes)), train, other, settings, pairs, impostors == "group")
 
 
+def files_beside(data: Any, *, groups: str = "", **_: Any) -> tuple[str, ...]:
+    """The table of groups."""
+    return () if groups == "folder" else (groups,)
+
+
 def _read(data: Any) -> Pictures:
     if isinstance(data, str) and data in SETS:
         images, identities, groups = face_set(data)

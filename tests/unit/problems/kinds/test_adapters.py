@@ -155,4 +155,13 @@ def test_compare_from_the_command_line(npz: Path, tmp_path: Path) -> None:
     told = next(result["explanations"]["objective.loss"] for result in results if "deblora" in result["method"])
     assert set(told["entropy"]) == {"left", "middle", "right"}
     assert told["strength"]["right"] > 0
-    assert (out / "report.html").is_file()
+    page = (out / "report.html").read_text()
+    drawn = json.loads(page.split('<script type="application/json" id="data">')[1].split("</script>")[0])["figures"]
+    assert [(figure["title"], figure["form"]) for figure in drawn] == [
+        ("Clusters of each class", "methods"),
+        ("Clusters", "bars"),
+    ]
+    ((method, panels),) = drawn[0]["methods"].items()
+    assert method.startswith("deblora")  # plain cross-entropy has no clusters
+    shown = dict(zip(drawn[0]["categories"], panels[1]["mean"], strict=True))
+    assert {name.split(" (")[0]: value for name, value in shown.items()} == pytest.approx(told["entropy"], rel=1e-3)

@@ -95,3 +95,5 @@ def test_compare_from_the_command_line(tmp_path: Path, capfd: pytest.CaptureFixt
     results = [json.loads(path.read_text()) for path in out.glob("runs/*/result.json")]
     learnt = next(found["explanations"] for found in results if found["method"] == "meta-gcn")
     assert learnt["objective.weighting"]["steps"] == 3
+    pictures = [json.loads(path.read_text()) for path in out.glob("runs/*/figures.json")]
+    assert [list(found) for found in pictures] == [["neighbourhood"]] * 3

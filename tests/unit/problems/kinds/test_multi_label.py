@@ -141,6 +141,24 @@ def test_images_with_a_table(tmp_path):
         load(str(tmp_path / "labels.csv"), task="multi-label(prefix=is_, images=file)")
 
 
+def test_a_folder_of_images_asks_for_the_column_that_names_them(tmp_path):
+    names = [f"{i}.png" for i in range(40)]
+    for name in names:
+        Image.new("L", (8, 8)).save(tmp_path / name)
+    with pytest.raises(DataError, match=r"holds images and no table of their labels.*images=COLUMN"):
+        load(str(tmp_path), task="multi-label")
+    table(40).assign(file=names).to_csv(tmp_path / "labels.csv", index=False)
+    for inside in ("prefix=is_", "labels=is_a", ""):
+        with pytest.raises(ArgumentError, match=r"`images` should be the column .*'file' looks like it.*images=file"):
+            load(str(tmp_path), task=f"multi-label({inside})" if inside else "multi-label")
+
+
+def test_a_picture_beside_a_table_is_no_folder_of_images(tmp_path):
+    table().to_csv(tmp_path / "train.csv", index=False)
+    Image.new("L", (8, 8)).save(tmp_path / "plot.png")
+    assert load(str(tmp_path), task="multi-label(prefix=is_)").label_names == ("is_a", "is_b", "is_c")
+
+
 def test_labels_that_are_not_known_and_fewer_rows(tmp_path):
     frame = table(100)
     frame["is_a"] = frame["is_a"].astype(float)
