@@ -12,16 +12,15 @@ time are written beside those of wall time: on a machine with other work they va
 from __future__ import annotations
 
 import argparse
-import ctypes
 import statistics
 import time
 from collections.abc import Callable
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from _machine import keep_memory
 from _results import write
 from steelyard.core.descent import Descent, plain
 from steelyard.core.objective import Evaluation, Objective
@@ -33,17 +32,6 @@ from steelyard.nets.resnet32 import ResNet32
 COUNTS = (1000,) * 9 + (10,)
 SHARES = (0.0, 0.02, 0.05, 0.1, 0.2, 0.3, 0.5)
 RESULTS = Path("benchmarks/results/descents.json")
-
-
-def keep_memory() -> None:
-    """Let the process keep what it frees. Else glibc gives it back and takes it again at some steps and not at others.
-
-    That is a tenth of a step, and hits two passes in a row more often than one.
-    """
-    with suppress(OSError, AttributeError):  # glibc alone has it
-        libc = ctypes.CDLL("libc.so.6")
-        for option in (-1, -3):  # M_TRIM_THRESHOLD, M_MMAP_THRESHOLD
-            libc.mallopt(option, 2**30)
 
 
 def twice(oracle: Oracle, batch: Batch) -> Evaluation:

@@ -1,8 +1,13 @@
 """Cost of a step with meta-learned weights against a plain one, and against differentiating through the step twice.
 
-Prints ratios of medians over interleaved repetitions and writes them as JSON::
+Every step is timed between two plain ones; what counts is the median of the ratios to their mean. Processor time on a CPU. Peak
+memory is that of a process of its own, once with what a step needs (freed memory is given back at once), once as the allocator
+does it by default. Printed, and written as JSON::
 
-    python benchmarks/influence.py [--repeats 9] [--out benchmarks/results/influence.json] [--device cpu]
+    python benchmarks/influence.py [--repeats 9] [--threads N] [--device cpu] [--out benchmarks/results/influence.json]
+
+The process keeps what memory it frees, as those of `steelyard compare` do; `--no-keep-memory` leaves it to the allocator, where
+taking memory anew slows all steps that need more than a plain one, double backward most.
 """
 
 from __future__ import annotations
@@ -12,7 +17,6 @@ import functools
 import json
 import multiprocessing
 import statistics
-import time
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -22,6 +26,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.func import functional_call
 
+from _machine import GIVE_BACK, environment, keep_memory, worked
 from steelyard.core.memory import peak_mb, release, reset_peak
 from steelyard.core.objective import Objective
 from steelyard.core.oracle import Oracle
@@ -159,12 +164,10 @@ def cases(name: str, layout: str, device: str) -> dict[str, Callable[[], Step]]:
 
 
 def seconds(step: Step, times: int, device: str) -> float:
-    started = time.perf_counter()
+    started = worked(torch.device(device))
     for _ in range(times):
         step()
-    if device == "cuda":
-        torch.cuda.synchronize()
-    return (time.perf_counter() - started) / times
+    return (worked(torch.device(device)) - started) / times
 
 
 def compare(name: str, layout: str, device: str, repeats: int) -> dict[str, dict[str, float]]:
@@ -192,6 +195,7 @@ def compare(name: str, layout: str, device: str, repeats: int) -> dict[str, dict
 
 
 def _peak(name: str, key: str, device: str, answer: Any) -> None:
+    torch.set_num_threads(1)
     step = cases(name, "default", device)[key]()
     where = torch.device(device)
     release()
@@ -199,18 +203,27 @@ def _peak(name: str, key: str, device: str, answer: Any) -> None:
     before = peak_mb(where)
     for _ in range(4):
         step()
-    answer.put(peak_mb(where) - (before if device == "cpu" else 0))
+    peak = peak_mb(where)
+    answer.put((peak - (before if device == "cpu" else 0), peak))
 
 
-def memory(name: str, device: str) -> dict[str, float]:
-    """Peak memory of a few steps beside what the process held before, each in a process of its own, in MiB."""
+def memory(name: str, device: str) -> dict[str, dict[str, float]]:
+    """Peak memory of a few steps in MiB, each in a process of its own.
+
+    "needed" is beside what the process held before the first step, with freed memory given back at once; "by default" the same
+    as the allocator does it unasked, with holes between; "process" all that the process has in the latter case.
+    """
     context, found = multiprocessing.get_context("spawn"), {}
     for key in ("plain", "mw-net ahead", "mw-net online", "double backward"):
-        answer = context.Queue()
-        process = context.Process(target=_peak, args=(name, key, device, answer))
-        process.start()
-        found[key] = float(answer.get())
-        process.join()
+        peaks = []
+        for added in (GIVE_BACK, {}):
+            answer = context.Queue()
+            with environment(added):
+                process = context.Process(target=_peak, args=(name, key, device, answer))
+                process.start()
+            peaks.append(answer.get())
+            process.join()
+        found[key] = {"needed": peaks[0][0], "by default": peaks[1][0], "process": peaks[1][1]}
     return found
 
 
@@ -219,9 +232,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--repeats", type=int, default=9)
     parser.add_argument("--out", type=Path, default=Path("benchmarks/results/influence.json"))
+    parser.add_argument("--threads", type=int, default=torch.get_num_threads())
+    parser.add_argument("--keep-memory", action=argparse.BooleanOptionalAction, default=True)
     parser.add_argument("--device", default="cpu")
     options = parser.parse_args()
+    torch.set_num_threads(options.threads)
+    if options.keep_memory:
+        keep_memory()
     results: dict[str, Any] = {"torch": torch.__version__, "threads": torch.get_num_threads(), "device": options.device}
+    results["keeps memory"] = options.keep_memory
     for name, layout in (("resnet32", "default"), ("resnet32", "channels_last"), ("mlp", "default")):
         print(f"{name}, {layout} layout, batch {BATCH}", flush=True)
         found = compare(name, layout, options.device, options.repeats)
@@ -237,7 +256,10 @@ def main() -> None:
                 flush=True,
             )
     results["resnet32 peak MiB"] = found = memory("resnet32", options.device)
-    print("peak memory, ResNet-32:", ", ".join(f"{key} {value / found['plain']:.2f}x plain" for key, value in found.items()))
+    print("peak memory over that of plain, ResNet-32:")
+    for key, row in found.items():
+        shown = ", ".join(f"{kind} {value / found['plain'][kind]:.2f}x ({value:.0f} MiB)" for kind, value in row.items())
+        print(f"  {key:20s} {shown}")
     options.out.parent.mkdir(parents=True, exist_ok=True)
     options.out.write_text(json.dumps(results, indent=2) + "\n")
 

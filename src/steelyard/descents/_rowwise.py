@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 from torch.nn.grad import conv1d_weight, conv2d_weight, conv3d_weight
 
@@ -105,7 +106,7 @@ class RowGradients:
                 values = held.pop() if held else None  # the graph, and this with it, outlives the tensors that it saved
                 if values is not None and self._rows is not None:
                     kept = tuple(self._statistics.get(prefix + key) for key in ("running_mean", "running_var"))
-                    parts = rule(module, values[self._rows], gradient[self._rows], kept)
+                    parts = rule(module, picked(values, self._rows), picked(gradient, self._rows), kept)
                     self._found |= {prefix + key: value for key, value in parts.items() if prefix + key in self._trained}
 
             output.register_hook(take)
@@ -144,8 +145,25 @@ def _normaliser(layer: Any, values: Tensor, gradient: Tensor, kept: Kept) -> Par
     values, gradient = values.to(kind), gradient.to(kind)
     mean = layer.running_mean if kept[0] is None else kept[0]
     variance = layer.running_var if kept[1] is None else kept[1]
-    total = _channels(gradient)
-    return {"weight": (_channels(gradient * values) - mean * total) * (variance + layer.eps).rsqrt(), "bias": total}
+    _, weight, bias = torch.ops.aten.native_batch_norm_backward(  # the two sums in one pass
+        gradient, values, layer.weight, None, None, mean, (variance + layer.eps).rsqrt(), True, layer.eps, [False, True, True]
+    )
+    return {"weight": weight, "bias": bias}
+
+
+def picked(values: Tensor, rows: Tensor) -> Tensor:
+    """`values[rows]`, in the layout of `values`; row by row as they lie in memory, which is several times faster.
+
+    Example:
+        >>> import torch
+        >>> images = torch.arange(6.0).view(3, 2, 1, 1).contiguous(memory_format=torch.channels_last)
+        >>> picked(images, torch.tensor([2, 0])).flatten()
+        tensor([4., 5., 0., 1.])
+    """
+    if values.is_contiguous():
+        return values.index_select(0, rows)
+    by_pixel = values.movedim(1, -1)
+    return by_pixel.index_select(0, rows).movedim(-1, 1) if by_pixel.is_contiguous() else values[rows]
 
 
 def _channels(values: Tensor) -> Tensor:

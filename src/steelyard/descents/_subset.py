@@ -203,7 +203,7 @@ def _tied(mean: Tensor, scale: Tensor, pull: Tensor, pull_along: Tensor) -> Call
         level = (slope * (pull - mean * scale * pull_along)).view(shape)
         along = (slope * scale * pull_along).view(shape)
         seen = values.detach()
-        values.register_hook(lambda gradient: (gradient - level).addcmul(seen, along, value=-1).to(gradient.dtype))
+        values.register_hook(lambda gradient: (gradient - level).addcmul_(seen, along, value=-1).to(gradient.dtype))
 
     return tie
 

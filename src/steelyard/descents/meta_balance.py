@@ -98,7 +98,8 @@ class MetaBalance(nn.Module):
         for number in range(self.inner_steps):
             here, gradient = self._inner_gradient(oracle, self._inner_batch(oracle, batch, number), point)
             with torch.no_grad():
-                point = {name: value - rates[name] * gradient[name] for name, value in here.items()}
+                steps = torch._foreach_mul(list(gradient.values()), list(rates.values()))
+                point = dict(zip(here, torch._foreach_sub(list(here.values()), steps), strict=True))
             taken.append((here, gradient))
         earlier = {name: value.grad for name, value in params.items()}
         for value in params.values():
@@ -109,9 +110,10 @@ class MetaBalance(nn.Module):
             evaluation.loss.backward()
         if not self.first_order:
             _pull_back(params, rates, taken)
+        found = [value.grad for value in params.values()]
         for name, value in params.items():
-            found, value.grad = value.grad, earlier[name]
-            add_gradients([value], [found])
+            value.grad = earlier[name]
+        add_gradients(params.values(), found)
         return evaluation
 
     def _rates(self, oracle: Oracle, params: Mapping[str, Tensor]) -> dict[str, float]:
@@ -168,15 +170,13 @@ def _pull_back(params: Mapping[str, Tensor], rates: Mapping[str, float], taken: 
             continue
         names = list(here)
         with _explained():
-            product = torch.autograd.grad(
+            product: tuple[Tensor | None, ...] = torch.autograd.grad(
                 [gradient[name] for name in moved],
                 [here[name] for name in names],
-                grad_outputs=[rates[name] * _gradient(params[name]) for name in moved],
+                grad_outputs=torch._foreach_mul([_gradient(params[name]) for name in moved], [rates[name] for name in moved]),
                 allow_unused=True,
             )
-        for name, change in zip(names, product, strict=True):
-            if change is not None:
-                add_gradients([params[name]], [-change])
+        add_gradients([params[name] for name in names], [None if change is None else -change for change in product])
 
 
 def _gradient(value: Tensor) -> Tensor:

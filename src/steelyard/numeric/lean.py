@@ -42,8 +42,8 @@ class _Recipe:
 class Lean(TorchFunctionMode):
     """Within it, graphs do not keep the results of batch normalisations in training mode, nor of ReLUs that follow them.
 
-    Gradients are those of the whole graph up to rounding. For graphs that are gone backward through once, on the CPU;
-    elsewhere torch's own kernels run, and everything is kept.
+    Gradients are those of the whole graph up to rounding, however often it is gone backward through; each time computes again.
+    On the CPU; elsewhere torch's own kernels run, and everything is kept.
 
     Example:
         >>> layers = torch.nn.Sequential(torch.nn.BatchNorm1d(2), torch.nn.ReLU(), torch.nn.Linear(2, 1))

@@ -58,7 +58,10 @@ class Recording(TorchFunctionMode):
             result, *statistics = torch.native_batch_norm(x, weight, bias, mean, variance, True, momentum, eps)
             self.made.append((func, result.shape, (statistics[0], statistics[1])))
             return result
-        return func(*args, **given)
+        found = func(*args, **given)
+        if func is torch.native_batch_norm:  # what a mode within this one made of a batch normalisation
+            self.made.append((F.batch_norm, found[0].shape, (found[1], found[2])))
+        return found
 
 
 class Replaying(TorchFunctionMode):

@@ -129,12 +129,17 @@ class Lesson:
         self.random = Randomness(oracle.device)  # the step's dropout must be the same in its derivative
         self.record = Recording()
 
-    def keep(self, *, twice: bool = False) -> Rows:
-        """The rows of the step, whose graph the step will use again; `twice` where it is differentiated twice."""
+    def keep(self, *, twice: bool = False, lean: bool = False) -> Rows:
+        """The rows of the step, whose graph the step will use again.
+
+        Args:
+            twice: it is differentiated twice.
+            lean: it is alive beside another one, and should hold little.
+        """
         with torch.enable_grad(), plain_attention() if twice or self.estimator == "reverse" else nullcontext():
             if self.lookahead.scope == "head" or self.estimator not in ("auto", "forward"):
                 return self.oracle.keep(self.batch)
-            with self.record:
+            with self.record, Lean() if lean else nullcontext():
                 return self.oracle.keep(self.batch)
 
     def judge(self, points: Params | None) -> dict[str, Tensor]:
@@ -290,7 +295,7 @@ class Taught(Weighting, Prepares, Follows):
             return
         if self.lookahead.estimator == "auto" and self.lookahead.scope == "all" and is_small(oracle.model):
             lesson.estimator = "reverse"
-        rows = lesson.keep(twice=not self.detached)
+        rows = lesson.keep(twice=not self.detached, lean=self.detached)
         losses, more = oracle.objective.parts(rows, oracle.clock)
         evidence = Evaluation(rows, losses, None, 1, oracle.clock).evidence()
         scale = lesson.per_mass(rows, losses.dtype)
@@ -375,5 +380,5 @@ class Net(nn.Module):
 
     def forward(self, losses: Tensor) -> Tensor:
         """`[N]` to `[N, heads]`."""
-        weights: Tensor = torch.sigmoid(self.heads(torch.relu(self.trunk(losses.float()[:, None]))))
+        weights: Tensor = torch.sigmoid(self.heads(torch.relu(self.trunk(losses.to(self.trunk.weight.dtype)[:, None]))))
         return weights

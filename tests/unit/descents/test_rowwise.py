@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from steelyard.descents._rowwise import RowGradients, uses_of
+from steelyard.descents._rowwise import RowGradients, picked, uses_of
 
 ROWS = torch.tensor([1, 4])
 
@@ -49,6 +49,37 @@ def test_where_rows_do_not_see_each_other_it_is_their_own_gradient(model, shape)
     assert set(found) == set(named(model))
     for name, right in zip(named(model), alone, strict=True):
         torch.testing.assert_close(found[name], right)
+
+
+@pytest.mark.parametrize("layout", ["rows", "channels last", "odd", "narrow"])
+def test_rows_are_picked_in_every_layout(layout):
+    values = {
+        "rows": torch.randn(6, 3, 4, 4),
+        "channels last": torch.randn(6, 3, 4, 4).contiguous(memory_format=torch.channels_last),
+        "odd": torch.randn(4, 6, 4, 3).permute(1, 3, 0, 2),
+        "narrow": torch.randn(6, 3)[:, :2],
+    }[layout]
+    found = picked(values, ROWS)
+    assert torch.equal(found, values[ROWS])
+    if layout == "channels last":
+        assert found.is_contiguous(memory_format=torch.channels_last)
+
+
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+def test_a_normaliser_has_the_part_of_its_rows(layout):
+    model = nn.BatchNorm2d(3).double()
+    inputs = torch.randn(6, 3, 4, 4, dtype=torch.float64).contiguous(memory_format=layout)
+    weights = torch.randn_like(inputs)
+    gradients = RowGradients(model, named(model))
+    with gradients.watching():
+        loss = (model(inputs) * weights).sum()
+    found: dict[str, Tensor] = {}
+    variance, mean = torch.var_mean(inputs, (0, 2, 3), correction=0)
+    with gradients.of(ROWS, {"running_mean": mean, "running_var": variance}, found):
+        loss.backward()
+    normal = ((inputs - mean.view(1, -1, 1, 1)) * (variance + model.eps).rsqrt().view(1, -1, 1, 1))[ROWS]
+    torch.testing.assert_close(found["weight"], (weights[ROWS] * normal).sum((0, 2, 3)))
+    torch.testing.assert_close(found["bias"], weights[ROWS].sum((0, 2, 3)))
 
 
 class Twice(nn.Module):

@@ -14,6 +14,7 @@ from torch import Tensor
 from steelyard.core.seeds import generator
 from steelyard.numeric.calibration import (
     calibrate,
+    class_table,
     cluster_centres,
     debiased_centres,
     displaced,
@@ -204,6 +205,8 @@ def test_purity_against_the_contingency_table(seed: int) -> None:
     _, target, assigned = drawn(seed)
     table = contingency_matrix(target.numpy(), assigned.numpy())
     assert purity(assigned, target) == pytest.approx(table.max(0).sum() / len(target))
+    assert class_table(assigned, target, 4).tolist() == table.T.tolist()
+    assert class_table(assigned, target, 5)[:, 4].tolist() == [0] * 6
     shares = debiased_centres(torch.zeros(6, 1), assigned, target, 4)[1]
     slow = [sum(table[c, k] ** 2 / table[:, k].sum() for k in range(6)) / table[c].sum() for c in range(4)]
     assert own_shares(assigned, target, shares).tolist() == pytest.approx(slow)
