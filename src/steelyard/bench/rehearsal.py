@@ -4,14 +4,25 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterable, Sequence
+from itertools import islice
 
 import torch
 
 from steelyard.core.errors import CombinationError, SteelyardError
-from steelyard.core.seeds import derive
+from steelyard.core.oracle import Oracle
+from steelyard.core.roles import playing
+from steelyard.core.rows import Batch, Clock
+from steelyard.core.sampler import Sampler
+from steelyard.core.seeds import derive, generator
+from steelyard.core.stage import Stage
 from steelyard.core.task import Task, TaskView
 from steelyard.settings import kind_of_method, resolve_method
 from steelyard.settings.recipe import Recipe
+
+ROWS = 16
+"""Rows that a method's words are tried on."""
+LATE = Clock(epoch=9, epochs=10)
+"""The last of ten epochs, when what is deferred has begun."""
 
 
 def check_kinds(methods: Iterable[str], kind: str | None) -> None:
@@ -42,10 +53,11 @@ def check_kinds(methods: Iterable[str], kind: str | None) -> None:
 
 
 def rehearse(task: Task, methods: Iterable[str], seed: int = 0) -> None:
-    """Let every method say what it would train first, and train nothing.
+    """Let every method say what it would train first, take the gradient of a few rows that way, and train nothing.
 
-    A method checks its settings, and whether it can work on such data, before its first stage; what it says is wrong keeps a
-    whole comparison from being begun. An error that is none of ours may have to do with this process alone (its memory, say),
+    A method checks its settings, and whether it can work on such data, before its first stage; its words, of which a user may
+    combine any, do so when they see rows and a model. What they say is wrong keeps a whole comparison from being begun. An
+    error that is none of ours may have to do with this process alone (its memory, say),
     so it is left to the run, which keeps its traceback.
 
     Args:
@@ -54,7 +66,7 @@ def rehearse(task: Task, methods: Iterable[str], seed: int = 0) -> None:
         seed: of a run.
 
     Raises:
-        SteelyardError: a method refuses its settings or the data; names the method.
+        SteelyardError: a method refuses its settings, the data or the model; names the method.
 
     Example:
         >>> from steelyard.problems import load
@@ -72,21 +84,41 @@ def rehearse(task: Task, methods: Iterable[str], seed: int = 0) -> None:
 
 
 def _begin(task: Task, name: str, seed: int) -> None:
-    """The first stage of a method, and its sampler, as `fit` would begin."""
+    """The first stage of a method, its sampler, and a gradient, as `fit` would begin."""
     with torch.random.fork_rng(devices=[]), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the run says them again
         torch.manual_seed(derive(seed, "start"))
         try:
             steps = resolve_method(name)(TaskView(task, seed))
             stage = next(steps)
-            source = (task if stage.task is None else stage.task).splits["train"]
-            stage.sampler(source.target, seed=derive(seed, "order", 0), rank=0, world_size=1)
+            where = task if stage.task is None else stage.task
+            sampler = stage.sampler(where.splits["train"].target, seed=derive(seed, "order", 0), rank=0, world_size=1)
             steps.close()
+            _descend(where, stage, sampler)
         except SteelyardError as error:
             named = any(part.name.partition("(")[0] in str(error) for part in _parts(resolve_method(name)))
             raise SteelyardError(str(error) if named else f"method '{name}': {error}") from None
         except Exception:
             return
+
+
+def _descend(task: Task, stage: Stage, sampler: Sampler) -> None:
+    """The gradient of a few rows, taken as the stage would late in training; it goes nowhere."""
+    model = task.model() if stage.model is None else stage.model
+    source, draws = task.splits["train"], generator(0, "rehearsal")
+    oracle = Oracle(model.train(), task.forward, stage.objective, draws=draws)
+    try:
+        oracle.clock = LATE
+        oracle.read = lambda inputs: task.load(inputs, augment="none", generator=draws)
+        oracle.optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+        index, inputs = next(iter(source.stream(islice(sampler.batches(ROWS, LATE), 1))))
+        batch = stage.transform(oracle, Batch(oracle.read(inputs), source.target[index], index))
+        for part in playing([stage.objective, stage.transform, stage.descent]).preparing:
+            part.prepare(oracle, batch)
+        stage.descent(oracle, batch)
+    finally:
+        oracle.close()
+        model.zero_grad()
 
 
 def _kind_of(recipe: Recipe) -> str:

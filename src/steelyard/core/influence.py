@@ -8,6 +8,7 @@ L_meta. No graph of the inner step is kept and nothing is differentiated twice.
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Callable, Mapping
 from contextlib import nullcontext
 from typing import Any, Literal
@@ -181,7 +182,8 @@ def influence(
         `[N]`, in the dtype of the losses.
 
     Raises:
-        ArgumentError: `weights` of another shape, a loss that is not one value a row, an unknown scope or estimator.
+        ArgumentError: `weights` of another shape, `lr` negative or not finite, a loss that is not one value a row, an unknown
+            scope or estimator.
 
     Reference:
         Ren, Zeng, Yang, Urtasun: Learning to reweight examples for robust deep learning, ICML 2018 (the quantity). That it is
@@ -197,8 +199,11 @@ def influence(
         True
     """
     target = batch[1]
-    if weights.shape != target.shape:
-        raise ArgumentError("weights", f"of shape [{len(target)}], one a row", list(weights.shape))
+    if getattr(weights, "shape", None) != target.shape:
+        found = list(getattr(weights, "shape", [])) or f"a {type(weights).__name__}"
+        raise ArgumentError("weights", f"a tensor of shape [{len(target)}], one a row", found)
+    if not 0 <= lr < math.inf:
+        raise ArgumentError("lr", "a finite number, 0 or more", lr)
     oracle = Oracle(model, _forward, Objective(loss))
     before = Randomness(oracle.device)
     try:

@@ -16,6 +16,7 @@ from steelyard.descents.sam import SAM
 from steelyard.numeric.ascent import FLOOR, length, stretched, uphill
 from steelyard.numeric.precision import as_table
 
+SEARCH = {"rho": "log(0.01..0.5)", "power": "0..1"}
 DEFAULT_POWER = {"described": 0.25, "released": 1.0}
 
 

@@ -21,6 +21,7 @@ from steelyard.numeric.ascent import FLOOR, class_radius, length
 from steelyard.numeric.by_class import class_totals
 from steelyard.numeric.precision import as_table
 
+SEARCH = {"flat": "0.1..0.7", "noise": "log(1e-5..0.1)"}
 NORMS = ("global", "tensor")
 PAIRED_ROWS = 4096
 """Rows up to which a linear classifier is perturbed through products of pairs of rows; above, classes are gone through."""

@@ -18,6 +18,7 @@ from steelyard.descents._rowwise import RowGradients
 from steelyard.descents._subset import BatchStatistics, Subset, same_draws
 from steelyard.numeric.ascent import uphill
 
+SEARCH = {"rho": "log(0.01..1)", "tail": "few|medium+few", "factor": "1|2"}
 WHOLE_FROM = 5 / 6
 """Share of a batch's inputs from which scoring the whole batch again costs no more than scoring the tail twice."""
 

@@ -9,6 +9,8 @@ from steelyard.core.rows import Batch
 from steelyard.descents._ascent import check_radius, gradients_of, moved, same_weights, settle
 from steelyard.numeric.ascent import uphill, uphill_by_size
 
+SEARCH = {"rho": "log(0.01..1)"}
+
 
 class SAM:
     """Take the gradient not here but a step of length rho uphill, and apply it here: flat minima are left in peace.

@@ -30,9 +30,12 @@ def meta_set(
         given: rows of the user's own instead of both.
 
     Raises:
-        ArgumentError: `where` is none of these.
+        ArgumentError: `where` is none of these, `rows` is below 1, or what was given are no rows of these classes.
     """
+    if rows < 1:
+        raise ArgumentError("meta_rows", "at least 1", rows)
     if given is not None:
+        _check_given(given, task.num_classes)
         return None, RowPool(given, batch_size=batch_size, sampler=BalancedSampler, seed=task.seed)
     where = chosen(task, rows, where)
     if where == "train":
@@ -43,6 +46,20 @@ def meta_set(
     sizes = meta.target.bincount(minlength=task.num_classes)
     even = bool((sizes[sizes > 0] == sizes.max()).all())
     return rest, RowPool(meta, batch_size=batch_size, sampler=ShuffledSampler if even else BalancedSampler, seed=task.seed)
+
+
+def _check_given(given: Source, num_classes: int) -> None:
+    try:
+        target, _ = given.target, given.stream
+    except AttributeError:  # inputs and classes as they are, for one
+        expected = "a source of rows, as steelyard.data.ResidentSource(inputs, target) makes one"
+        raise ArgumentError("meta", expected, f"a {type(given).__name__}") from None
+    if len(target) == 0:
+        raise ArgumentError("meta", "at least one row", "none")
+    lowest, highest = int(target.min()), int(target.max())
+    if lowest < 0 or highest >= num_classes:
+        wrong = lowest if lowest < 0 else highest
+        raise ArgumentError("meta", f"rows of the classes 0 to {num_classes - 1}", f"class {wrong}")
 
 
 def chosen(task: TaskView, rows: int, where: MetaFrom) -> MetaFrom:

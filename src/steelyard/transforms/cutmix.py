@@ -14,6 +14,8 @@ from steelyard.core.rows import Batch
 from steelyard.transforms._leaves import refuse_label_sets
 from steelyard.transforms._mixing import check_alpha, draw_beta, refuse_extra, two_rows
 
+SEARCH = {"alpha": "log(0.1..2)", "probability": "0..1"}
+
 
 class CutMix:
     """Paste a rectangle of a partner from the same batch into each image.

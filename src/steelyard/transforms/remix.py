@@ -14,6 +14,7 @@ from steelyard.core.rows import Batch
 from steelyard.transforms._leaves import refuse_label_sets
 from steelyard.transforms._mixing import blended, check_alpha, draw_mix, length, refuse_extra, two_rows
 
+SEARCH = {"alpha": "log(0.1..2)", "rule": "remix|mamix", "ratio": "1.5..10", "threshold": "0..1", "power": "-1..0"}
 Rule = Literal["remix", "mamix"]
 
 

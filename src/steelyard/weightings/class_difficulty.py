@@ -15,6 +15,7 @@ from steelyard.core.rows import Evidence
 from steelyard.core.weighting import ClassTable
 from steelyard.core.world import World
 
+SEARCH = {"tau": "0.5..2", "ema": "0..0.9", "floor": "log(1e-3..0.1)"}
 Tau: TypeAlias = float | Literal["dynamic", "dynamic_released"]
 FORMS = ("dynamic", "dynamic_released")
 EPSILON = 0.01

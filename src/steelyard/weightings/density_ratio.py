@@ -22,6 +22,7 @@ from steelyard.weightings.prototypes import Prototypes
 Prior: TypeAlias = Literal["dataset_count", "batch_count"]
 Normalise: TypeAlias = Literal["batch", "classes"]
 
+SEARCH = {"momentum": "0.5..0.99", "ridge": "log(1e-3..1)", "gamma": "0.25..1"}
 NEAR = 0.9
 """Share of the feature width from which a class's rows in a batch make the exact solution useless."""
 

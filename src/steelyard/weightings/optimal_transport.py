@@ -346,9 +346,11 @@ def _joined(values: Tensor, world: World) -> Tensor:
 
 def _check_classes(offered: Tensor, counts: Tensor) -> Tensor:
     """Meta rows of each class `[C]`."""
+    lowest, highest = int(offered.min()), int(offered.max())
+    if lowest < 0 or highest >= len(counts):
+        wrong = lowest if lowest < 0 else highest
+        raise ArgumentError("meta", f"rows of the classes 0 to {len(counts) - 1}", f"class {wrong}")
     rows = count(offered, len(counts))
-    if len(rows) > len(counts):
-        raise ArgumentError("meta", f"rows of the classes 0 to {len(counts) - 1}", f"class {int(offered.max())}")
     missing = ((counts > 0) & (rows == 0)).nonzero().flatten().tolist()
     if missing:
         raise ArgumentError("meta", "rows with at least one of each class that is trained on", f"none of class {missing[0]}")

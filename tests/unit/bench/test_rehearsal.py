@@ -64,14 +64,61 @@ def test_the_sampler_is_made_too() -> None:
         rehearse(load("blobs"), ["sampler=balanced(num_samples=0)"])
 
 
+@pytest.mark.parametrize(
+    ("method", "said"),
+    [
+        ("loss=la transform=cutmix descent=sam", "use mixup"),
+        ("weighting=deferred(rdr) transform=cutmix", "use mixup"),
+        ("rehearsed_here:headless", "linear"),
+        ("rehearsed_here:featureless", "looks at the features"),
+    ],
+)
+@pytest.mark.usefixtures("own")
+def test_words_refuse_rows_and_models_before_anything_is_trained(method: str, said: str) -> None:
+    with pytest.raises(SteelyardError, match=said) as refused:
+        rehearse(load("blobs"), ["ce", method])
+    assert "method '" in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    "method",
+    ["loss=la weighting=rdr descent=sam(rho=0.1) transform=mixup", "mw-net+sam", "m2m(generator=switch)", "metabalance"],
+)
+def test_what_can_be_trained_passes_and_leaves_the_rows_alone(method: str) -> None:
+    task = load("blobs")
+    source = task.splits["train"]
+    before = next(iter(source.stream(iter([torch.arange(len(source))]))))[1].clone()
+    rehearse(task, [method])
+    assert torch.equal(next(iter(source.stream(iter([torch.arange(len(source))]))))[1], before)
+
+
 OWN = """
 import torch
-from steelyard import Stage
+from steelyard import Objective, Stage
+from steelyard.descents import ClassConditionalSAM
+from steelyard.weightings import Deferred, DensityRatio
 
 
 def drawing(task):
     torch.rand(100)
     yield Stage()
+
+
+class Headless(torch.nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.shift = torch.nn.Parameter(torch.zeros(4))
+
+    def forward(self, inputs):
+        return self.shift.expand(len(inputs), 4)
+
+
+def headless(task):
+    yield Stage(descent=ClassConditionalSAM(task.counts), model=Headless())
+
+
+def featureless(task):
+    yield Stage(Objective(weighting=Deferred(DensityRatio(task.counts), after=0.8)), model=Headless())
 
 
 def broken(task):

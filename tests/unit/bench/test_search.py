@@ -33,6 +33,29 @@ def test_a_method_declares_ranges_of_settings_that_it_has_and_can_be_built_with(
         assert set(space_of(tunable(name), "method")) == set(declared)  # builds the method at every end
 
 
+WORDS = {
+    "weighting=rdr": {"momentum", "ridge", "gamma"},
+    "weighting=cdb": {"tau", "ema", "floor"},
+    "descent=sam": {"rho"},
+    "descent=imb-sam": {"rho", "tail", "factor"},
+    "descent=sam-a": {"rho", "power"},
+    "descent=cc-sam": {"flat", "noise"},
+    "transform=remix": {"alpha", "rule", "ratio", "threshold", "power"},
+    "transform=cutmix": {"alpha", "probability"},
+}
+
+
+@pytest.mark.parametrize("word", WORDS)
+def test_a_word_declares_ranges_of_settings_that_it_has_and_can_be_built_with(word: str) -> None:
+    room = word.partition("=")[0]
+    assert set(texts(word, "method")) == {f"{room}.{key}" for key in WORDS[word]}  # builds the word at every end
+
+
+def test_a_free_combination_is_searched_in_all_of_its_words() -> None:
+    found = texts("loss=la weighting=rdr descent=sam(rho=0.1) transform=mixup", "method")
+    assert set(found) == {"loss.tau", "weighting.momentum", "weighting.ridge", "weighting.gamma", "transform.alpha"}
+
+
 @pytest.mark.parametrize("name", known_names("regime"))
 def test_a_regime_declares_ranges_that_hold_what_it_is(name: str) -> None:
     regime = resolve_regime(name)

@@ -180,6 +180,11 @@ def test_bad_arguments_are_one_sentence() -> None:
     model, batch, meta = nn.Linear(5, 3), drawn((5,), 6, 1, torch.float32), drawn((5,), 6, 2, torch.float32)
     with pytest.raises(ArgumentError, match=r"weights.*\[6\]"):
         influence(model, CE, batch, meta, weights=torch.ones(5), lr=0.1)
+    with pytest.raises(ArgumentError, match=r"weights.*found a list"):
+        influence(model, CE, batch, meta, weights=[1.0] * 6, lr=0.1)
+    for lr in (-0.1, float("nan"), float("inf")):
+        with pytest.raises(ArgumentError, match="`lr`"):
+            influence(model, CE, batch, meta, weights=torch.ones(6), lr=lr)
     with pytest.raises(ArgumentError, match="scope"):
         influence(model, CE, batch, meta, weights=torch.ones(6), lr=0.1, scope="body")
     with pytest.raises(ArgumentError, match="estimator"):

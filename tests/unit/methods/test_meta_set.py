@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import pytest
+import torch
 from tiny import Blobs
 
 from steelyard.core.errors import ArgumentError
 from steelyard.core.task import TaskView
+from steelyard.data import ResidentSource
 from steelyard.methods._meta_set import meta_set
 from steelyard.samplers import BalancedSampler
 
@@ -43,3 +45,34 @@ def test_asked_for_it_is_as_asked() -> None:
     assert meta_set(task, 2, "train", 100)[0] is None
     with pytest.raises(ArgumentError, match="meta_from"):
         meta_set(task, 2, "somewhere", 100)  # type: ignore[arg-type]
+
+
+def given(*target: int) -> ResidentSource:
+    return ResidentSource(torch.zeros(len(target), 2), torch.tensor(target, dtype=torch.int64))
+
+
+def test_rows_of_ones_own_are_taken_as_they_are() -> None:
+    task, own = TaskView(Blobs(counts=(60, 4, 9)), seed=3), given(0, 1, 2, 2)
+    trained, pool = meta_set(task, 10, "auto", 100, own)
+    assert trained is None
+    assert pool.source is own
+
+
+@pytest.mark.parametrize(
+    ("own", "said"),
+    [
+        (given(0, 1, 3), "classes 0 to 2; found class 3"),
+        (given(0, -1), "classes 0 to 2; found class -1"),
+        (given(), "at least one row; found none"),
+        ((torch.zeros(3, 2), torch.arange(3)), "ResidentSource.*; found a tuple"),
+    ],
+)
+def test_rows_of_ones_own_that_are_none_of_these_classes_are_refused(own: ResidentSource, said: str) -> None:
+    with pytest.raises(ArgumentError, match=f"`meta`.*{said}"):
+        meta_set(TaskView(Blobs(counts=(60, 4, 9)), seed=3), 10, "auto", 100, own)
+
+
+def test_no_meta_rows_are_refused_by_their_own_name() -> None:
+    for where in ("auto", "held_out", "train"):
+        with pytest.raises(ArgumentError, match="`meta_rows`"):
+            meta_set(TaskView(Blobs(counts=(60, 4, 9)), seed=3), 0, where, 100)  # type: ignore[arg-type]
