@@ -82,7 +82,7 @@ def diagnose(data: str, **options: Any) -> None:
     if options["out"] is not None:
         from steelyard.report.diagnosis_page import write_diagnosis
 
-        console.print(f"report: {write_diagnosis(options['out'], facts)}", markup=False)
+        console.print(f"report: {write_diagnosis(options['out'], facts)}", markup=False, soft_wrap=True)
 
 
 def _of_data(options: dict[str, Any]) -> dict[str, Any]:

@@ -112,7 +112,7 @@ def _show(console: Any, facts: dict[str, Any], out: Path) -> None:
     console.print(table)
     console.print(shown["verdict"], style="bold", markup=False)
     console.print(shown["trust"], markup=False)
-    console.print(f"model, card and report: {out}/", markup=False)
+    console.print(f"model, card and report: {out}/", markup=False, soft_wrap=True)
     console.print(f"use it: {facts['predict']}", markup=False)
 
 

@@ -50,7 +50,7 @@ def predict(model: Path, data: Path, **options: Any) -> None:
         console.print(f"class mix: {shares}", markup=False)
     decided = ", ".join(f"{count:,} {name}" for name, count in done.decided.items())
     console.print(f"{done.rows:,} rows, decided: {decided}", markup=False)
-    console.print(f"written: {options['out']}", markup=False)
+    console.print(f"written: {options['out']}", markup=False, soft_wrap=True)
 
 
 def _prior(text: str | None, model: TableModel) -> Any:
