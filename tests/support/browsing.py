@@ -18,7 +18,7 @@ def requests(driver: Any) -> list[str]:
     """What the report asked for; what the browser asks for its own pages, a new tab among them, is not the report's."""
     messages = [json.loads(entry["message"])["message"] for entry in driver.get_log("performance")]
     sent = [m["params"] for m in messages if m["method"] == "Network.requestWillBeSent"]
-    return [s["request"]["url"] for s in sent if not s["documentURL"].startswith("chrome://")]
+    return [s["request"]["url"] for s in sent if not s["documentURL"].startswith(("chrome://", "chrome-untrusted://"))]
 
 
 def drawn(driver: Any, plot: str) -> int:
