@@ -57,8 +57,8 @@ def rehearse(task: Task, methods: Iterable[str], seed: int = 0) -> None:
 
     A method checks its settings, and whether it can work on such data, before its first stage; its words, of which a user may
     combine any, do so when they see rows and a model. What they say is wrong keeps a whole comparison from being begun. An
-    error that is none of ours may have to do with this process alone (its memory, say),
-    so it is left to the run, which keeps its traceback.
+    error that is none of ours may have to do with this process alone (its memory, say), so it is left to the run, which keeps
+    its traceback.
 
     Args:
         task: what would be trained on.
@@ -77,27 +77,27 @@ def rehearse(task: Task, methods: Iterable[str], seed: int = 0) -> None:
         ...     print(error)
         method 'crt(head_epochs=0)': argument `head_epochs` should be a number of epochs, at least 1; found 0
     """
-    names = [resolve_method(name).name for name in methods]
-    check_kinds(names, task.kind)
-    for name in names:
-        _begin(task, name, seed)
+    recipes = [resolve_method(name) for name in methods]
+    check_kinds([recipe.name for recipe in recipes], task.kind)
+    for recipe in recipes:
+        _begin(task, recipe, seed)
 
 
-def _begin(task: Task, name: str, seed: int) -> None:
+def _begin(task: Task, recipe: Recipe, seed: int) -> None:
     """The first stage of a method, its sampler, and a gradient, as `fit` would begin."""
     with torch.random.fork_rng(devices=[]), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the run says them again
         torch.manual_seed(derive(seed, "start"))
         try:
-            steps = resolve_method(name)(TaskView(task, seed))
+            steps = recipe(TaskView(task, seed))
             stage = next(steps)
             where = task if stage.task is None else stage.task
             sampler = stage.sampler(where.splits["train"].target, seed=derive(seed, "order", 0), rank=0, world_size=1)
             steps.close()
             _descend(where, stage, sampler)
         except SteelyardError as error:
-            named = any(part.name.partition("(")[0] in str(error) for part in _parts(resolve_method(name)))
-            raise SteelyardError(str(error) if named else f"method '{name}': {error}") from None
+            named = any(part.name.partition("(")[0] in str(error) for part in _parts(recipe))
+            raise SteelyardError(str(error) if named else f"method '{recipe.name}': {error}") from None
         except Exception:
             return
 

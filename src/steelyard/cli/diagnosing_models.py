@@ -32,7 +32,7 @@ def diagnose_folder(path: Path, options: dict[str, Any], console: Console) -> di
         options: of the command line; those about data must be left out.
         console: told what is going on.
     """
-    from steelyard.bench.trained import seeds_of
+    from steelyard.bench.trained import finished, seeds_of, task_of
     from steelyard.report.models_page import numbers_of
     from steelyard.report.over_seeds import over_seeds
     from steelyard.settings import resolve_method, split_list
@@ -44,23 +44,22 @@ def diagnose_folder(path: Path, options: dict[str, Any], console: Console) -> di
         _check_curvlinops()
     asked = options["methods"]
     methods = None if asked is None else [resolve_method(text).name for text in split_list(asked)]
-    if not options["all_seeds"]:
-        return _of_seed(path, options["seed"], methods, options, console)
-    if options["seed"] is not None:
+    if options["all_seeds"] and options["seed"] is not None:
         raise ArgumentError("--seed", "left out with --all-seeds", options["seed"])
-    found = [_of_seed(path, seed, methods, options, console) for seed in seeds_of(path)]
-    return over_seeds(found, numbers_of)
+    seeds = seeds_of(path) if options["all_seeds"] else [options["seed"]]
+    chosen = [finished(path, seed=seed, methods=methods) for seed in seeds]
+    task = task_of(chosen[0][0][0].run)  # the same for every run of a comparison
+    found = [{"comparison": str(path)} | _of_seed(task, *of_seed, options, console) for of_seed in chosen]
+    return over_seeds(found, numbers_of) if options["all_seeds"] else found[0]
 
 
 def _of_seed(
-    path: Path, seed: int | None, methods: Sequence[str] | None, options: Mapping[str, Any], console: Console
+    task: Task, runs: list[Trained], missing: Sequence[str], options: Mapping[str, Any], console: Console
 ) -> dict[str, Any]:
     """The facts of the models of one seed."""
-    from steelyard.bench.trained import finished, rebuild, task_of
+    from steelyard.bench.trained import rebuild
     from steelyard.diagnosis import diagnose_models
 
-    runs, missing = finished(path, seed=seed, methods=methods)
-    task = task_of(runs[0].run)
     console.print(f"{task.name}: {len(runs)} trained models, seed {runs[0].run.seed}", markup=False)
     judged, failed = _rebuilt(task, runs, rebuild)
     if not judged:
@@ -68,7 +67,7 @@ def _of_seed(
     groups = str(runs[0].run.settings.get("groups", "auto"))
     facts = diagnose_models(task, judged, groups=groups, curved=options["curvature"], device=options["device"])
     facts["notes"] = [*missing, *(f"{name}: {why}" for name, why in failed), *facts["notes"]]
-    return {"comparison": str(path), "seed": runs[0].run.seed, "regime": runs[0].run.regime} | facts
+    return {"seed": runs[0].run.seed, "regime": runs[0].run.regime} | facts
 
 
 def _rebuilt(task: Task, runs: list[Trained], rebuild: Any) -> tuple[list[Judged], list[tuple[str, str]]]:

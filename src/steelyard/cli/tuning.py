@@ -101,10 +101,10 @@ def tune(data: str, **options: Any) -> None:
     check_kinds([method], kind_of(problem.task))
     task, regime_name, regime = prepare(data, problem, options)
     seen = blind(task)
-    rehearse(seen, [method], seeds_of(options["seeds"])[0])
     options["metric"] = metric_for(seen, options["metric"], METRICS)
     plan = _plan(data, method, problem, options, regime_name, regime, searched)
     check_metric(seen, plan)
+    rehearse(seen, [method], plan.seeds[0])
     announce(console, seen)
     console.print(f"{plan.trials} trials of {escape(method)}, regime {regime_name}, into {escape(str(out))}")
     for key, found in plan.space.items():
