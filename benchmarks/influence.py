@@ -16,17 +16,19 @@ import argparse
 import functools
 import json
 import multiprocessing
+import os
 import statistics
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from _machine import GIVE_BACK, environment, keep_memory, worked
+from _machine import GIVE_BACK, keep_memory, worked
 from steelyard.core.memory import peak_mb, release, reset_peak
 from steelyard.core.objective import Objective
 from steelyard.core.oracle import Oracle
@@ -218,7 +220,7 @@ def memory(name: str, device: str) -> dict[str, dict[str, float]]:
         peaks = []
         for added in (GIVE_BACK, {}):
             answer = context.Queue()
-            with environment(added):
+            with patch.dict(os.environ, added):
                 process = context.Process(target=_peak, args=(name, key, device, answer))
                 process.start()
             peaks.append(answer.get())

@@ -21,6 +21,11 @@ def requests(driver: Any) -> list[str]:
     return [s["request"]["url"] for s in sent if not s["documentURL"].startswith(("chrome://", "chrome-untrusted://"))]
 
 
+def leaving(driver: Any) -> list[str]:
+    """Those requests that are for more than the page itself."""
+    return [url for url in requests(driver) if not url.startswith(("file://", "data:", "blob:"))]
+
+
 def drawn(driver: Any, plot: str) -> int:
     return driver.execute_script(
         "return document.querySelectorAll(`#${arguments[0]} svg path, #${arguments[0]} svg image`).length", plot
