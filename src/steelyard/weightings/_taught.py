@@ -7,7 +7,7 @@ from abc import abstractmethod
 from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 import torch
 import torch.nn.functional as F
@@ -38,6 +38,7 @@ from steelyard.numeric.directional import plain_attention, sent_back, slopes_of,
 from steelyard.numeric.lean import Lean
 from steelyard.numeric.normalise import over_batch
 from steelyard.numeric.replay import Recording
+from steelyard.weightings._own_adam import OwnAdam
 
 Normalise = Literal["batch", "none", "detached"]
 ORDERS = ("ahead", "online")
@@ -231,7 +232,7 @@ def cross_entropy(rows: Rows) -> Tensor:
     return F.cross_entropy(upcast(rows.logits), rows.target, reduction="none")
 
 
-class Taught(Weighting, Prepares, Follows):
+class Taught(OwnAdam, Weighting, Prepares, Follows):
     """A weighting with parameters of its own that learn from a meta set; a subclass says what it is by `raw`.
 
     Args:
@@ -261,7 +262,6 @@ class Taught(Weighting, Prepares, Follows):
         self.meta, self.normalise = meta, normalise
         self.lookahead = Lookahead() if lookahead is None else lookahead
         self.lr, self.weight_decay = lr, weight_decay
-        self._teacher: torch.optim.Adam | None = None
         self._before: tuple[dict[str, Tensor], Lesson] | None = None
         self._heard: Evidence | None = None
 
@@ -336,9 +336,6 @@ class Taught(Weighting, Prepares, Follows):
         )
         self._move(gradients, world)
 
-    def _own(self) -> list[nn.Parameter]:
-        return [value for value in self.parameters() if value.requires_grad]
-
     def _move(self, gradients: Sequence[Tensor], world: World) -> None:
         own = self._own()
         for value, gradient in zip(own, gradients, strict=True):
@@ -346,22 +343,6 @@ class Taught(Weighting, Prepares, Follows):
         self.teacher().step()
         for value in own:
             value.grad = None
-
-    def teacher(self) -> torch.optim.Adam:
-        """The optimiser of this module's own parameters."""
-        if self._teacher is None:
-            self._teacher = torch.optim.Adam(self._own(), lr=self.lr, weight_decay=self.weight_decay)
-        return self._teacher
-
-    def get_extra_state(self) -> dict[str, Any]:
-        """The teacher's moments, which a resumed run needs."""
-        return {"teacher": None if self._teacher is None else self._teacher.state_dict()}
-
-    def set_extra_state(self, state: dict[str, Any]) -> None:
-        """Go on from `get_extra_state`."""
-        self._teacher = None
-        if state["teacher"] is not None:
-            self.teacher().load_state_dict(state["teacher"])
 
 
 class Net(nn.Module):

@@ -10,6 +10,7 @@ from steelyard.core.pool import RowPool
 from steelyard.core.rows import Batch
 from steelyard.core.sampler import SamplerFactory, ShuffledSampler
 from steelyard.core.task import Source
+from steelyard.methods.graphs._whole import nodes_of
 
 
 class MetaGraph(RowPool):
@@ -35,8 +36,7 @@ class MetaGraph(RowPool):
         seed: int = 0,
     ) -> None:
         super().__init__(source, batch_size=batch_size, sampler=sampler, seed=seed)
-        nodes = torch.cat([inputs for _, inputs in source.stream([torch.arange(len(source))])]).cpu()
-        nodes = torch.unique(nodes)
+        nodes = torch.unique(nodes_of(source))
         self.place = torch.full((len(x),), -1)
         self.place[nodes] = torch.arange(len(nodes))
         inside = edge_index[:, (self.place[edge_index] >= 0).all(0)]

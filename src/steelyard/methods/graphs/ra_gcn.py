@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import torch
-
 from steelyard.core.objective import Objective
 from steelyard.core.stage import Stage, Stages
 from steelyard.core.task import TaskView
+from steelyard.methods.graphs._whole import nodes_of
 from steelyard.weightings.graphs import Adversarial, ClassNets
 
 SEARCH = {"gamma": "log(0.1..100)", "hidden": "2|4|8"}
@@ -44,7 +43,7 @@ def ra_gcn(task: TaskView, *, hidden: int = 2, gamma: float = 1.0, lr: float = 0
         True
     """
     task.require("graphs", "ra-gcn")
-    nodes = torch.cat([inputs for _, inputs in task.train.stream([torch.arange(len(task.train))])]).cpu()
+    nodes = nodes_of(task.train)
     context = task.context
     nets = ClassNets(context["x"], context["edge_index"], nodes, task.train.target, hidden=hidden, seed=task.seed)
     yield Stage(Objective(weighting=Adversarial(nets, gamma=gamma, lr=lr, weight_decay=weight_decay)))

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import torch
-
 from steelyard.core.objective import Objective
 from steelyard.core.stage import Stage, Stages
 from steelyard.core.task import TaskView
+from steelyard.methods.graphs._whole import nodes_of
 from steelyard.weightings.graphs import ReNode, topological_conflict
 
 SEARCH = {"base": "0..1", "scale": "0..2"}
@@ -41,7 +40,7 @@ def renode(task: TaskView, *, base: float = 0.5, scale: float = 1.0, restart: fl
         True
     """
     task.require("graphs", "renode")
-    nodes = torch.cat([inputs for _, inputs in task.train.stream([torch.arange(len(task.train))])]).cpu()
+    nodes = nodes_of(task.train)
     conflict = topological_conflict(
         task.context["edge_index"], len(task.context["x"]), nodes, task.train.target, task.num_classes, restart=restart
     )

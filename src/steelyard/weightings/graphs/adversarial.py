@@ -15,6 +15,7 @@ from steelyard.core.seeds import generator
 from steelyard.core.weighting import Weighting
 from steelyard.core.world import join
 from steelyard.numeric.graph import adjacency, gcn_edges, in_degree
+from steelyard.weightings._own_adam import OwnAdam
 
 
 class ClassNets(nn.Module):
@@ -89,7 +90,7 @@ class ClassNets(nn.Module):
         return scores / total[self.target]
 
 
-class Adversarial(Weighting, Observes, Explains):
+class Adversarial(OwnAdam, Weighting, Observes, Explains):
     """Weights of training nodes that raise the loss: every class has the same total, and within it nodes compete.
 
     With `w_i = p_i / C`, p_i the share of node i in its class as `nets` gives it, the networks maximise
@@ -134,7 +135,6 @@ class Adversarial(Weighting, Observes, Explains):
             if not holds:
                 raise ArgumentError(name, expected, found)
         self.nets, self.gamma, self.lr, self.weight_decay = nets, gamma, lr, weight_decay
-        self._adam: torch.optim.Adam | None = None
         self.register_buffer("row_weights", self._given(nets().detach()))
 
     def forward(self, evidence: Evidence) -> Tensor:
@@ -147,7 +147,7 @@ class Adversarial(Weighting, Observes, Explains):
         """Move the networks a step towards what the classifier gets wrong."""
         if evidence.index is None or evidence.losses is None:
             raise ArgumentError("evidence", "one with index and losses", "one that lacks one of them")
-        adam, rows = self.adam(), len(self.row_weights)
+        adam, rows = self.teacher(), len(self.row_weights)
         with torch.enable_grad():
             weights = self.nets() / self.nets.classes
             harm = (weights[evidence.index] * evidence.losses).sum() * (rows / len(evidence.index))
@@ -159,28 +159,12 @@ class Adversarial(Weighting, Observes, Explains):
         with torch.no_grad():
             self.row_weights.copy_(self._given(self.nets()))
 
-    def adam(self) -> torch.optim.Adam:
-        """What moves the networks; made when they are on their device."""
-        if self._adam is None:
-            self._adam = torch.optim.Adam(self.nets.parameters(), lr=self.lr, weight_decay=self.weight_decay)
-        return self._adam
-
     def explain(self) -> dict[str, Any]:
         """Of each class, the rows that its weights amount to (exp of their entropy), and the largest share of one row."""
         shares, target = self.row_weights * self.nets.classes / len(self.row_weights), self.nets.target
         entropy = torch.zeros(len(self.nets.last), device=shares.device).index_add_(0, target, -torch.xlogy(shares, shares))
         largest = torch.zeros_like(entropy).scatter_reduce_(0, target, shares, "amax")
         return {"effective_rows": entropy.exp().tolist(), "largest_share": largest.tolist()}
-
-    def get_extra_state(self) -> dict[str, Any]:
-        """Adam's moments, which a resumed run needs."""
-        return {"adam": None if self._adam is None else self._adam.state_dict()}
-
-    def set_extra_state(self, state: dict[str, Any]) -> None:
-        """Go on from `get_extra_state`."""
-        self._adam = None
-        if state["adam"] is not None:
-            self.adam().load_state_dict(state["adam"])
 
     def _given(self, shares: Tensor) -> Tensor:
         return shares * (len(shares) / self.nets.classes)
