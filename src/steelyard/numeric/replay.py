@@ -58,10 +58,7 @@ class Recording(TorchFunctionMode):
             result, *statistics = torch.native_batch_norm(x, weight, bias, mean, variance, True, momentum, eps)
             self.made.append((func, result.shape, (statistics[0], statistics[1])))
             return result
-        found = func(*args, **given)
-        if func is torch.native_batch_norm:  # what a mode within this one made of a batch normalisation
-            self.made.append((F.batch_norm, found[0].shape, (found[1], found[2])))
-        return found
+        return func(*args, **given)
 
 
 class Replaying(TorchFunctionMode):
@@ -173,7 +170,17 @@ def normalised(input: Tensor, weight: Tensor, bias: Tensor, mean: Tensor, scale:
     x, w, b = (_parts(part)[0] for part in (input, weight, bias))
     shape = (1, -1, *[1] * (x.ndim - 2))
     gain = scale * w
-    return torch.addcmul((b - mean * gain).view(shape), x, gain.view(shape)).to(x.dtype)
+    return scaled(x, gain.view(shape), (b - mean * gain).view(shape)).to(x.dtype)
+
+
+def scaled(x: Tensor, gain: Tensor, level: Tensor) -> Tensor:
+    """`x gain + level`, both broadcast.
+
+    One fused operator is the slow way where both are broadcast along the innermost dimension: torch then goes entry by entry.
+    """
+    if x.ndim == 4 and _layout(x) == torch.channels_last:
+        return torch.addcmul(level, x, gain)
+    return (x * gain).add_(level)
 
 
 def _batch_norm(input: Tensor, weight: Tensor, bias: Tensor, mean: Tensor, scale: Tensor, eps: float) -> Tensor | None:
@@ -189,8 +196,10 @@ def _batch_norm(input: Tensor, weight: Tensor, bias: Tensor, mean: Tensor, scale
     gain = torch.zeros_like(w) if dw is None else scale * dw
     level = -mean * gain if db is None else db - mean * gain
     shape = (1, -1, *[1] * (x.ndim - 2))
-    base = level.view(shape) if found is None else found.add_(level.view(shape))
-    return torch.addcmul(base, x, gain.view(shape))
+    if found is None:
+        return scaled(x, gain.view(shape), level.view(shape))
+    moved: Tensor = found.add_(level.view(shape)).addcmul_(x, gain.view(shape))
+    return moved
 
 
 def _layout(x: Tensor) -> torch.memory_format:

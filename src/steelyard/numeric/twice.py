@@ -19,6 +19,7 @@ from torch.autograd.function import once_differentiable
 from torch.overrides import TorchFunctionMode
 
 from steelyard.numeric.directional import plain_attention
+from steelyard.numeric.replay import scaled
 
 How: TypeAlias = tuple[list[int], list[int], list[int], bool, list[int], int]
 """Stride, padding, dilation, transposed, output padding and groups, as the kernels want them."""
@@ -211,14 +212,14 @@ class _BatchNormBackward(Function):
         # The map g -> gx is symmetric, so it takes the cotangent of gx back to g: gain (on_x - mean(on_x) - z mean(on_x z)).
         c, d = on_weight - gain * on_z / n, -gain * grad_z / n
         slope = c * scale
-        by_grad = torch.addcmul((on_bias - gain * on_1 / n - slope * mean).view(shape), on_x, gain.view(shape))
+        by_grad = scaled(on_x, gain.view(shape), (on_bias - gain * on_1 / n - slope * mean).view(shape))
         by_grad = by_grad.addcmul_(x, slope.view(shape)).to(grad.dtype)
         # <on_x, gx> = weight r n q; z moves with x by r (h - mean(h) - z mean(h z)), r by -r^2 z / n.
         q = (product - (on_1 * grad_1 + on_z * grad_z) / n) / n
         # Here h = c g + d on_x.
         tilt = -scale * scale * ((c * grad_z + d * on_z) / n + gain * q)
         level = -scale * (c * grad_1 + d * on_1) / n - tilt * mean
-        by_x = torch.addcmul(level.view(shape), x, tilt.view(shape))
+        by_x = scaled(x, tilt.view(shape), level.view(shape))
         by_x = by_x.addcmul_(grad, (scale * c).view(shape)).addcmul_(on_x, (scale * d).view(shape)).to(x.dtype)
         return by_grad, by_x, scale * n * q, None, None, None
 

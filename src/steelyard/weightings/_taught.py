@@ -35,7 +35,6 @@ from steelyard.core.seeds import Randomness
 from steelyard.core.weighting import Weighting
 from steelyard.core.world import World
 from steelyard.numeric.directional import plain_attention, sent_back, slopes_of, weighted_gradients
-from steelyard.numeric.lean import Lean
 from steelyard.numeric.normalise import over_batch
 from steelyard.numeric.replay import Recording
 from steelyard.weightings._own_adam import OwnAdam
@@ -130,17 +129,16 @@ class Lesson:
         self.random = Randomness(oracle.device)  # the step's dropout must be the same in its derivative
         self.record = Recording()
 
-    def keep(self, *, twice: bool = False, lean: bool = False) -> Rows:
+    def keep(self, *, twice: bool = False) -> Rows:
         """The rows of the step, whose graph the step will use again.
 
         Args:
             twice: it is differentiated twice.
-            lean: it is alive beside another one, and should hold little.
         """
         with torch.enable_grad(), plain_attention() if twice or self.estimator == "reverse" else nullcontext():
             if self.lookahead.scope == "head" or self.estimator not in ("auto", "forward"):
                 return self.oracle.keep(self.batch)
-            with self.record, Lean() if lean else nullcontext():
+            with self.record:
                 return self.oracle.keep(self.batch)
 
     def judge(self, points: Params | None) -> dict[str, Tensor]:
@@ -149,8 +147,7 @@ class Lesson:
         batch = self.meta.batch(oracle, oracle.clock.step // self.lookahead.every)
         at = {name: value.detach().requires_grad_() for name, value in (self.params if points is None else points).items()}
         with torch.enable_grad():
-            with nullcontext() if points is None else Lean():  # the graph of the step is alive as well
-                losses = scoped_losses(oracle, batch, scope, loss=cross_entropy)(at)
+            losses = scoped_losses(oracle, batch, scope, loss=cross_entropy)(at)
             found = torch.autograd.grad(losses.mean(), list(at.values()), materialize_grads=True)
         return self._shared(dict(zip(at, found, strict=True)), 1.0 / self.world.size)
 
@@ -295,7 +292,7 @@ class Taught(OwnAdam, Weighting, Prepares, Follows):
             return
         if self.lookahead.estimator == "auto" and self.lookahead.scope == "all" and is_small(oracle.model):
             lesson.estimator = "reverse"
-        rows = lesson.keep(twice=not self.detached, lean=self.detached)
+        rows = lesson.keep(twice=not self.detached)
         losses, more = oracle.objective.parts(rows, oracle.clock)
         evidence = Evaluation(rows, losses, None, 1, oracle.clock).evidence()
         scale = lesson.per_mass(rows, losses.dtype)
