@@ -36,7 +36,7 @@ from steelyard.regimes.for_table import for_table
 from steelyard.tasks.tables import TableTask
 
 ROWS, COLUMNS = 200_000, 15
-SETTINGS = settings_for(ROWS)
+SETTINGS = settings_for(ROWS, COLUMNS)
 RESULTS = Path("benchmarks/results/table_training.json")
 
 

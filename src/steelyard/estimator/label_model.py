@@ -142,7 +142,7 @@ def _task(
     kept = {split: chosen for split, chosen in rows.items() if len(chosen)}
     zeros = {split: torch.zeros(len(chosen), dtype=torch.int64) for split, chosen in kept.items()}
     sources: dict[str, Source] = {split: ResidentSource(_taken(inputs, kept[split]), zeros[split]) for split in kept}
-    network, settings = usual_network(model, len(rows["train"]))
+    network, settings = usual_network(model, len(rows["train"]), encoder.width)
     inner = TableTask("table", class_names(names), sources, encoder, model=network, model_settings=settings)
     own = {split: labels[chosen] for split, chosen in kept.items()}
     return MultiLabelTask(inner, own, names, scores_a_label=not isinstance(model, str))

@@ -15,28 +15,42 @@ STEPS_A_ROW = 3
 """Steps for each row that the usual regime makes at most: more would only learn a handful of rows by heart."""
 
 
-def usual_regime(rows: int) -> Regime:
+FEW = 200
+"""Rows of the rarest class below which training of a larger table is stopped early as well: they are soon learnt by heart."""
+STILL = {"schedule": "constant", "ema": 0.97}
+"""What makes every epoch a fair place to stop, as in `for_table` for small tables."""
+
+
+def usual_regime(rows: int, rarest: int | None = None) -> Regime:
     """The recipe for so many rows: `for_table`, with fewer steps for a few hundred rows and less.
 
-    Small tables are stopped early: the latest epoch is used in which the loss of held-out rows is within 5 % of the lowest.
+    Small tables, and such with few rows of a class, are stopped early: the latest epoch is used in which the loss of held-out
+    rows is within 5 % of the lowest.
+
+    Args:
+        rows: to learn from.
+        rarest: how many of them are of the rarest class; None where that is no question.
 
     Example:
         >>> [usual_regime(rows).epochs for rows in (40, 200, 200_000)]
         [192, 192, 10]
+        >>> [usual_regime(10_000, rarest).select for rarest in (50, 5000)]
+        ['best_valid', 'last']
     """
     base = for_table(rows=rows)
     epochs = min(base.epochs, STEPS_A_ROW * base.batch_size)  # epochs times batches an epoch are steps
     base = base.replace(epochs=epochs, warmup_epochs=epochs / 20)
-    if rows >= SMALL:
+    few = rarest is not None and rarest < FEW
+    if rows >= SMALL and not few:
         return base
-    return base.replace(select="best_valid", watch="log_loss", patience=max(LEAST_PATIENCE, epochs // 4))
+    return base.replace(select="best_valid", watch="log_loss", patience=max(LEAST_PATIENCE, epochs // 4), **STILL)
 
 
-def usual_network(model: Model, rows: int) -> tuple[Model, dict[str, Any]]:
-    """What "auto" means for so many training rows: the network that embeds numbers where there are enough to learn it from.
+def usual_network(model: Model, rows: int, columns: int) -> tuple[Model, dict[str, Any]]:
+    """What "auto" means for so many training rows and numbers a row: the network that embeds numbers where rows are enough.
 
     Example:
-        >>> usual_network("auto", 20_000)[1]["embedding"], usual_network("mlp", 20_000)
+        >>> usual_network("auto", 20_000, 15)[1]["embedding"], usual_network("mlp", 20_000, 15)
         ('periodic', ('mlp', {}))
     """
-    return ("table-net", settings_for(rows)) if isinstance(model, str) and model == "auto" else (model, {})
+    return ("table-net", settings_for(rows, columns)) if isinstance(model, str) and model == "auto" else (model, {})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any, TypeAlias
 
@@ -10,12 +11,17 @@ from torch import Tensor, nn
 
 from steelyard.core.errors import ArgumentError
 from steelyard.core.stacked_layers import joined
+from steelyard.nets.column_scales import ColumnScales
 from steelyard.nets.numeric_embeddings import PeriodicEmbedding, PiecewiseLinearEmbedding
 
 Table: TypeAlias = "Tensor | Mapping[str, Tensor]"
 EMBEDDINGS = ("periodic", "piecewise", "none")
 MEDIUM = (5_000, 100_000)
 """Rows from which on, and below which, `settings_for` embeds numbers."""
+WIDE = 40
+"""Numeric columns from which on `settings_for` has a factor for each: with fewer, factors rather learn noise."""
+CHOOSING = 20.0
+"""How much faster than other weights they learn then."""
 
 
 class FromColumns(nn.Linear):
@@ -51,6 +57,8 @@ class TableNet(nn.Module):
         hidden: width of each hidden layer; `()` gives a linear model of the embedded columns.
         dropout: in [0, 1): share of each hidden layer dropped while training.
         embedding: of the numeric columns: `"periodic"`, `"piecewise"` or `"none"`.
+        choosing: 0, or above it how much faster than other weights the factor of each numeric column learns (see
+            `ColumnScales`).
 
     Shapes:
         `{"numeric": float [N, d], "categorical": int64 [N, k]}` to logits `[N, C]`. Without categorical columns a tensor
@@ -81,15 +89,19 @@ class TableNet(nn.Module):
         hidden: Sequence[int] = (128, 64),
         dropout: float = 0.1,
         embedding: str = "periodic",
+        choosing: float = 0.0,
     ) -> None:
         super().__init__()
-        _check(num_classes, numeric, cardinalities, hidden, dropout, embedding)
+        _check(num_classes, numeric, cardinalities, hidden, dropout, embedding, choosing)
         self.numeric = numeric
         self.cardinalities = tuple(int(known) for known in cardinalities)
         self.columns = _numeric_embedding(embedding, numeric)
         self.embeddings = nn.ModuleList(nn.Embedding(known + 1, min(50, known // 2 + 1)) for known in self.cardinalities)
         self.register_buffer("known", torch.tensor(self.cardinalities, dtype=torch.int64), persistent=False)
-        width = _width(self.columns, numeric) + sum(min(50, known // 2 + 1) for known in self.cardinalities)
+        width = _width(self.columns, numeric)
+        if numeric and choosing:
+            self.columns = nn.Sequential(self.columns, ColumnScales(numeric, width=width // numeric, speed=choosing))
+        width += sum(min(50, known // 2 + 1) for known in self.cardinalities)
         layers: list[nn.Module] = []
         for size in hidden:
             layers += [nn.Linear(width, size) if layers else FromColumns(width, size), nn.SiLU(), nn.Dropout(dropout)]
@@ -124,22 +136,24 @@ class TableNet(nn.Module):
         return joined(parts)
 
 
-def settings_for(rows: int) -> dict[str, Any]:
-    """Settings of a `TableNet` for so many training rows.
+def settings_for(rows: int, columns: int = 1) -> dict[str, Any]:
+    """Settings of a `TableNet` for so many training rows and numbers a row.
 
     Small tables leave numbers as they are: embedded ones are soon learnt by heart. Large ones do so for speed, and leave out
-    dropout, which costs as much as the rest of such a small network.
+    dropout, which costs as much as the rest of such a small network. Wide tables learn a factor for each column.
 
     Args:
         rows: training rows.
+        columns: numeric columns, encoded.
 
     Example:
         >>> [settings_for(rows)["embedding"] for rows in (500, 20_000, 200_000)]
         ['none', 'periodic', 'none']
     """
     embedded = MEDIUM[0] <= rows < MEDIUM[1]
-    dropout = 0.1 if rows < MEDIUM[1] else 0.0
-    return {"hidden": (128, 64), "dropout": dropout, "embedding": "periodic" if embedded else "none"}
+    dropout = 0.3 if embedded else 0.1 if rows < MEDIUM[1] else 0.0
+    embedding = "periodic" if embedded else "none"
+    return {"hidden": (128, 64), "dropout": dropout, "embedding": embedding, "choosing": CHOOSING if columns >= WIDE else 0.0}
 
 
 def _numeric_embedding(kind: str, columns: int) -> nn.Module:
@@ -166,7 +180,13 @@ def _take(inputs: Mapping[str, Tensor], kind: str, columns: int) -> Tensor:
 
 
 def _check(
-    num_classes: int, numeric: int, cardinalities: Sequence[int], hidden: Sequence[int], dropout: float, embedding: str
+    num_classes: int,
+    numeric: int,
+    cardinalities: Sequence[int],
+    hidden: Sequence[int],
+    dropout: float,
+    embedding: str,
+    choosing: float,
 ) -> None:
     if num_classes < 1:
         raise ArgumentError("num_classes", "at least 1", num_classes)
@@ -182,3 +202,5 @@ def _check(
         raise ArgumentError("dropout", "a share in [0, 1)", dropout)
     if embedding not in EMBEDDINGS:
         raise ArgumentError("embedding", "'periodic', 'piecewise' or 'none'", repr(embedding))
+    if not 0 <= choosing < math.inf:
+        raise ArgumentError("choosing", "0, or a number above it", choosing)

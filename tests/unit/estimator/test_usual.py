@@ -3,7 +3,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from steelyard.estimator.usual import LEAST_PATIENCE, STEPS_A_ROW, usual_network, usual_regime
+from steelyard.estimator.usual import FEW, LEAST_PATIENCE, STEPS_A_ROW, usual_network, usual_regime
 from steelyard.nets import MLP
 from steelyard.regimes.for_table import SMALL, for_table
 
@@ -28,10 +28,22 @@ def test_small_tables_are_stopped_by_the_loss_of_held_out_rows(rows: int) -> Non
         assert (usual.patience, usual.select) == (None, "last")
 
 
+@given(st.integers(SMALL, 10**6), st.integers(1, 10**4))
+def test_so_are_larger_ones_with_few_rows_of_a_class(rows: int, rarest: int) -> None:
+    usual = usual_regime(rows, rarest)
+    if rarest < FEW:
+        assert (usual.watch, usual.select, usual.schedule) == ("log_loss", "best_valid", "constant")
+        assert usual.ema is not None
+        assert usual.patience >= LEAST_PATIENCE
+        assert usual.epochs == usual_regime(rows).epochs
+    else:
+        assert usual == usual_regime(rows)
+
+
 def test_a_network_that_was_asked_for_is_taken() -> None:
-    assert usual_network("mlp", 100) == ("mlp", {})
+    assert usual_network("mlp", 100, 3) == ("mlp", {})
     network = MLP(2, 3)
-    assert usual_network(network, 100) == (network, {})
-    name, settings = usual_network("auto", 100)
+    assert usual_network(network, 100, 3) == (network, {})
+    name, settings = usual_network("auto", 100, 3)
     assert name == "table-net"
     assert settings["embedding"] == "none"

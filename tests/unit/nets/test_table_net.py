@@ -8,8 +8,9 @@ from torch.func import functional_call, stack_module_state, vmap
 from steelyard.core.errors import ArgumentError
 from steelyard.core.head import find_head
 from steelyard.core.seeds import generator
+from steelyard.nets.column_scales import ColumnScales
 from steelyard.nets.numeric_embeddings import PeriodicEmbedding, PiecewiseLinearEmbedding
-from steelyard.nets.table_net import EMBEDDINGS, MEDIUM, FromColumns, TableNet, settings_for
+from steelyard.nets.table_net import EMBEDDINGS, MEDIUM, WIDE, FromColumns, TableNet, settings_for
 
 every_embedding = pytest.mark.parametrize("embedding", EMBEDDINGS)
 
@@ -200,9 +201,26 @@ def test_numbers_are_embedded_as_named():
 def test_settings_by_rows_embed_numbers_between_small_and_large():
     found = [settings_for(rows) for rows in (1, MEDIUM[0] - 1, MEDIUM[0], MEDIUM[1] - 1, MEDIUM[1])]
     assert [s["embedding"] for s in found] == ["none", "none", "periodic", "periodic", "none"]
-    assert [s["dropout"] for s in found] == [0.1, 0.1, 0.1, 0.1, 0.0]
+    assert [s["dropout"] for s in found] == [0.1, 0.1, 0.3, 0.3, 0.0]
     for settings in found:
         assert TableNet(2, 3, **settings)(torch.zeros(4, 3)).shape == (4, 2)
+
+
+def test_wide_tables_learn_a_factor_for_each_column():
+    narrow, wide = (settings_for(1000, columns) for columns in (WIDE - 1, WIDE))
+    assert (narrow["choosing"], wide["choosing"] > 1) == (0.0, True)
+    assert isinstance(TableNet(2, WIDE, **wide).columns[1], ColumnScales)
+    assert not isinstance(TableNet(2, WIDE - 1, **narrow).columns, torch.nn.Sequential)
+
+
+def test_without_numeric_columns_there_is_nothing_to_scale():
+    assert list(TableNet(2, 0, (3,), choosing=20.0).columns.parameters()) == []
+
+
+@pytest.mark.parametrize("choosing", [-1.0, float("nan"), float("inf")])
+def test_the_speed_of_factors_has_a_range(choosing: float):
+    with pytest.raises(ArgumentError, match="choosing"):
+        TableNet(2, 3, choosing=choosing)
 
 
 @pytest.mark.parametrize("columns", [3, 60])
