@@ -26,7 +26,7 @@ from steelyard.core.descent import Descent, plain
 from steelyard.core.objective import Evaluation, Objective
 from steelyard.core.oracle import Oracle
 from steelyard.core.rows import Batch, Rows
-from steelyard.descents import SAM, AsymmetricSAM, ClassConditionalSAM, ImbSAM
+from steelyard.descents import SAM, AdversarialFeatures, AsymmetricSAM, ClassConditionalSAM, ImbSAM
 from steelyard.nets.resnet32 import ResNet32
 
 COUNTS = (1000,) * 9 + (10,)
@@ -49,6 +49,7 @@ def cases() -> dict[str, tuple[Descent, float, float | None]]:
         "AsymmetricSAM, released": (AsymmetricSAM(COUNTS, form="released"), 0.1, None),
         "AsymmetricSAM, described": (AsymmetricSAM(COUNTS), 0.1, None),
         "ClassConditionalSAM": (ClassConditionalSAM(COUNTS), 0.1, None),
+        "AdversarialFeatures": (AdversarialFeatures(COUNTS), 0.1, None),
     }
     for share in SHARES:
         found[f"ImbSAM, tail {share:.0%}"] = (ImbSAM(COUNTS, tail=20), share, 1 + 1.2 * share + 0.2)

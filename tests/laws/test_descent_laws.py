@@ -43,6 +43,7 @@ VARIANTS = {
     "ImbSAM, most classes": ("ImbSAM", {"tail": "few+medium", "factor": 2.0}),
     "AsymmetricSAM, released": ("AsymmetricSAM", {"form": "released"}),
     "ClassConditionalSAM, tensor": ("ClassConditionalSAM", {"norm": "tensor"}),
+    "AdversarialFeatures, class": ("AdversarialFeatures", {"limit": 0.4, "per": "class", "weigh": False}),
 }
 CASES = {name: (name, {}) for name in NAMES} | VARIANTS
 # Settings at which a descent is declared to be plain.
@@ -51,6 +52,7 @@ LIMITS = {
     "ImbSAM": [{"rho": 0.0}, {"tail": 0}, {"tail": 0.0}],
     "AsymmetricSAM": [{"rho": 0.0}, {"rho": 0.0, "form": "released"}],
     "ClassConditionalSAM": [{"noise": 0.0}, {"flat": 0.0}],
+    "AdversarialFeatures": [{"limit": 0.0}, {"reach": 0.0, "weigh": False}],
     "MetaBalance": [{"inner_lr": 0.0}],
     "Anchored": [{"strength": 0.0}],
 }
@@ -353,7 +355,7 @@ def test_a_model_without_a_linear_layer_runs_or_is_refused_with_a_reason(case):
         descent_of(case)(oracle(Direct()), rows())
     except CombinationError as error:
         assert "end the model in an nn.Linear" in str(error)
-        assert case[0] == "ClassConditionalSAM"
+        assert case[0] in ("ClassConditionalSAM", "AdversarialFeatures")
 
 
 def halves() -> list[dict[str, list[Tensor]]]:

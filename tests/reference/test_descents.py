@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from steelyard.core.objective import Objective
-from steelyard.core.rows import Batch
-from steelyard.descents import SAM, AsymmetricSAM, ClassConditionalSAM, ImbSAM
+from steelyard.core.rows import Batch, Clock
+from steelyard.descents import SAM, AdversarialFeatures, AsymmetricSAM, ClassConditionalSAM, ImbSAM
 from steelyard.weightings import InverseFrequency
 
 nets = pytest.mark.parametrize("build", [plain_net, norm_net])
@@ -226,6 +226,36 @@ def test_class_conditional_sam(build, norm, seed, flat, noise):
     model, twin, batch = case(build, seed, is_mixed=False)
     ClassConditionalSAM(COUNTS, flat, noise=noise, norm=norm).double()(oracle(model), batch)
     close(model, cc_sam_by_hand(twin, batch, flat, noise, norm))
+
+
+def adversarial_features_by_hand(model: nn.Sequential, batch: Batch, reach: float, share: float) -> list[Tensor]:
+    """As released: the gradient of a class's mean loss by the features of the batch, divided by its length over all rows."""
+    head, body = model[-1], model[:-1]
+    strengths = {label: math.log(max(COUNTS) / count + 0.01) / 2 for label, count in enumerate(COUNTS)}
+
+    def loss() -> Tensor:
+        features = body(batch.inputs)
+        leaf = features.detach().requires_grad_()
+        moved = []
+        for label, strength in strengths.items():
+            mine = batch.target == label
+            (g,) = torch.autograd.grad(F.cross_entropy(head(leaf)[mine], batch.target[mine]), leaf)
+            logits = head(features + reach * strength * g / g.norm())
+            moved.append(strength * F.cross_entropy(logits[mine], batch.target[mine], reduction="none"))
+        return (1 - share) * F.cross_entropy(head(features), batch.target) + share * torch.cat(moved).mean()
+
+    return gradient(model, loss)
+
+
+@nets
+@settings(max_examples=10)
+@given(seed=seeds, reach=radii, epoch=st.integers(0, 9), limit=st.floats(0.05, 1.0))
+def test_adversarial_features_as_released(build, seed, reach, epoch, limit):
+    model, twin, batch = case(build, seed, is_mixed=False)
+    asked = oracle(model)
+    asked.clock = Clock(epoch=epoch, epochs=10)
+    AdversarialFeatures(COUNTS, reach, limit, per="class")(asked, batch)
+    close(model, adversarial_features_by_hand(twin, batch, reach, min((epoch + 1) / 10, limit)))
 
 
 def test_the_cases_hold_every_class():

@@ -9,7 +9,7 @@ from steelyard.core.errors import ArgumentError
 from steelyard.core.loss import CrossEntropy
 from steelyard.core.objective import Evaluation
 from steelyard.core.oracle import Oracle
-from steelyard.core.pool import RowPool
+from steelyard.core.pool import RowPool, check_pool
 from steelyard.core.rows import Batch
 
 
@@ -28,7 +28,7 @@ class Anchored(nn.Module):
         descent: what the term is added to.
 
     Raises:
-        ArgumentError: `strength` is negative or not finite.
+        ArgumentError: `pool` is none, or `strength` is negative or not finite.
 
     Reference:
         Guo et al., Learning to re-weight examples with optimal transport for imbalanced classification, NeurIPS 2022: the
@@ -56,7 +56,7 @@ class Anchored(nn.Module):
         super().__init__()
         if not 0 <= strength < float("inf"):
             raise ArgumentError("strength", "a finite number, 0 or more", strength)
-        self.pool, self.strength, self.descent = pool, float(strength), descent
+        self.pool, self.strength, self.descent = check_pool(pool, "pool"), float(strength), descent
         self.loss = CrossEntropy()
 
     def forward(self, oracle: Oracle, batch: Batch) -> Evaluation:

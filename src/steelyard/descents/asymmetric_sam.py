@@ -6,7 +6,7 @@ from typing import Literal
 
 from torch import Tensor, nn
 
-from steelyard.core.counts import CountsLike, effective
+from steelyard.core.counts import CountsLike, effective, of_class
 from steelyard.core.errors import ArgumentError
 from steelyard.core.objective import Evaluation
 from steelyard.core.oracle import Oracle
@@ -92,7 +92,7 @@ class AsymmetricSAM(nn.Module):
         return first
 
     def _steps(self, first: Evaluation, params: list[Tensor]) -> list[Tensor]:
-        tilted = first.restricted(self.tilt.to(first.losses)[first.rows.target])
+        tilted = first.restricted(of_class(self.tilt.to(first.losses), first.rows.target))
         if self.form == "released":
             return uphill(gradients_of(tilted, params), self.rho)
         size = length(gradients_of(first.loss, params, retain_graph=True))

@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 import dataclasses
+from functools import partial
 from typing import Literal
 
 import torch
 from torch import Tensor, nn
-from torch.func import functional_call, vjp
+from torch.func import vjp
 
 from steelyard.core.counts import CountsLike, effective
 from steelyard.core.descent import plain
-from steelyard.core.errors import ArgumentError, CombinationError
-from steelyard.core.head import Head, find_head
+from steelyard.core.errors import ArgumentError
+from steelyard.core.head import Head
 from steelyard.core.objective import Evaluation
 from steelyard.core.oracle import Oracle
 from steelyard.core.rows import Batch
 from steelyard.descents._ascent import check_radius, same_weights
+from steelyard.descents._classifier import class_pulls, classifier_of, scores_of
 from steelyard.numeric.ascent import FLOOR, class_radius, length
-from steelyard.numeric.by_class import class_totals
 from steelyard.numeric.precision import as_table
 
 SEARCH = {"flat": "0.1..0.7", "noise": "log(1e-5..0.1)"}
@@ -58,7 +59,7 @@ class ClassConditionalSAM(nn.Module):
     Departures:
         `noise`, see above. A class of one row, and a gradient of zeros, divide by zero in the released code; here they get the
         radius of two rows, and no step. Mixed rows count by their share for both classes (released: first labels only).
-        Row weights enter the class means. The paper's second stage, adversarial features, is not part of this.
+        Row weights enter the class means. The paper's second stage is `AdversarialFeatures`; the method `cc-sam` has both.
 
     Example:
         >>> from steelyard.core.objective import Objective
@@ -94,7 +95,7 @@ class ClassConditionalSAM(nn.Module):
         if self.flat == 0 or self.noise == 0:
             return plain(oracle, batch)
         first = oracle(batch)
-        head = _classifier(oracle, first)
+        head = classifier_of(oracle, first, "class-conditional SAM perturbs the classifier", "SAM or ImbSAM")
         trained = {name: value for name, value in head.named_parameters() if value.requires_grad}
         if not trained:
             first.loss.backward()
@@ -109,7 +110,7 @@ class ClassConditionalSAM(nn.Module):
         """What the perturbed classifiers say more of each row `[N, C]`."""
         features, target = first.rows.features, first.rows.target
         assert features is not None
-        pulls = _pulls(oracle, first)
+        pulls = class_pulls(oracle, first)
         features = features.to(torch.promote_types(features.dtype, pulls.dtype))
         sizes = self.class_counts.to(target.device)
         if isinstance(head, nn.Linear) and len(target) <= PAIRED_ROWS:
@@ -159,12 +160,7 @@ class ClassConditionalSAM(nn.Module):
         sizes: Tensor,
     ) -> Tensor:
         """Any classifier: the gradients of all classes of the batch beside each other, and a classifier moved along each."""
-
-        def scores(params: dict[str, Tensor], features: Tensor) -> Tensor:
-            wide = {name: value.to(features.dtype) for name, value in params.items()}
-            found: Tensor = functional_call(head, wide, (features,))
-            return found
-
+        scores = partial(scores_of, head)
         labels, place = target.unique(return_inverse=True)
         own = place == torch.arange(len(labels), device=place.device)[:, None]
         pull = vjp(lambda params: scores(params, features.detach()), {name: p.detach() for name, p in trained.items()})[1]
@@ -180,29 +176,3 @@ class ClassConditionalSAM(nn.Module):
     def extra_repr(self) -> str:
         """Shown by print(descent)."""
         return f"flat={self.flat:g}, noise={self.noise:g}, norm={self.norm}"
-
-
-def _classifier(oracle: Oracle, evaluation: Evaluation) -> nn.Linear | Head:
-    found, features, logits = find_head(oracle.model), evaluation.rows.features, evaluation.rows.logits
-    if found is not None and features is not None:
-        head = found[1]
-        if features.shape == (len(logits), head.in_features) and logits.shape[1] == head.out_features:
-            return head
-    raise CombinationError(
-        f"class-conditional SAM perturbs the classifier, and {type(oracle.model).__name__} does not end in a linear layer that "
-        "is given one vector of features a row: end the model in an nn.Linear, or use SAM or ImbSAM"
-    )
-
-
-def _pulls(oracle: Oracle, evaluation: Evaluation) -> Tensor:
-    """The gradient of the mean loss of each row's class by the row's logits `[N, C]`, rows weighted as in the objective."""
-    rows = evaluation.rows
-    logits = rows.logits.detach()
-    logits = logits.to(torch.promote_types(logits.dtype, torch.float32)).requires_grad_()
-    features = None if rows.features is None else rows.features.detach()
-    losses = oracle.objective.losses(dataclasses.replace(rows, logits=logits, features=features), evaluation.clock)
-    counted = torch.ones_like(losses) if rows.share is None else rows.share.to(losses.dtype)
-    counted = counted if evaluation.weights is None else counted * evaluation.weights
-    mean = counted.detach() / class_totals(counted.detach(), rows.target).clamp_min(FLOOR)
-    (pulls,) = torch.autograd.grad((mean * losses).sum(), logits)
-    return pulls

@@ -7,7 +7,7 @@ from contextlib import nullcontext
 import torch
 from torch import Tensor, nn
 
-from steelyard.core.counts import GROUP_NAMES, CountsLike, as_counts, group_classes
+from steelyard.core.counts import GROUP_NAMES, CountsLike, as_counts, group_classes, of_class
 from steelyard.core.errors import ArgumentError
 from steelyard.core.objective import Evaluation
 from steelyard.core.oracle import Oracle, Params
@@ -116,7 +116,7 @@ class ImbSAM(nn.Module):
         return evaluation.restricted(torch.where(self._mask(evaluation), self.factor, 1.0))
 
     def _mask(self, evaluation: Evaluation) -> Tensor:
-        return self.tail.to(evaluation.losses.device)[evaluation.rows.target]
+        return of_class(self.tail.to(evaluation.losses.device), evaluation.rows.target)
 
     def _climb(self, oracle: Oracle, batch: Batch, first: Evaluation) -> None:
         """The formula as it stands: two backward passes here, and a second pass over the whole batch."""

@@ -13,7 +13,7 @@ from steelyard.core.descent import plain
 from steelyard.core.errors import ArgumentError, CombinationError
 from steelyard.core.objective import Evaluation
 from steelyard.core.oracle import Oracle
-from steelyard.core.pool import RowPool
+from steelyard.core.pool import RowPool, check_pool
 from steelyard.core.rows import Batch
 from steelyard.descents._ascent import add_gradients
 from steelyard.numeric.twice import twice_differentiable
@@ -47,7 +47,7 @@ class MetaBalance(nn.Module):
         weigh_inner: does the objective's weighting count in the inner loss too?
 
     Raises:
-        ArgumentError: a value out of its range, or None for `inner_lr` without an optimiser.
+        ArgumentError: a value out of its range, `inner` no pool, or None for `inner_lr` without an optimiser.
         CombinationError: an operator of the model cannot be differentiated twice.
 
     Reference:
@@ -83,7 +83,8 @@ class MetaBalance(nn.Module):
             raise ArgumentError("inner_lr", "a finite number, 0 or more, or None", inner_lr)
         if inner_steps < 1:
             raise ArgumentError("inner_steps", "at least 1", inner_steps)
-        self.inner_lr, self.inner, self.inner_steps = inner_lr, inner, inner_steps
+        self.inner = None if inner is None else check_pool(inner, "inner")
+        self.inner_lr, self.inner_steps = inner_lr, inner_steps
         self.first_order, self.weigh_inner = first_order, weigh_inner
         self._checked = first_order
 

@@ -40,6 +40,7 @@ WORDS = {
     "descent=imb-sam": {"rho", "tail", "factor"},
     "descent=sam-a": {"rho", "power"},
     "descent=cc-sam": {"flat", "noise"},
+    "descent=adversarial-features": {"reach", "limit", "weigh"},
     "transform=remix": {"alpha", "rule", "ratio", "threshold", "power"},
     "transform=cutmix": {"alpha", "probability"},
 }

@@ -48,7 +48,7 @@ def test_asked_for_it_is_as_asked() -> None:
 
 
 def given(*target: int) -> ResidentSource:
-    return ResidentSource(torch.zeros(len(target), 2), torch.tensor(target, dtype=torch.int64))
+    return ResidentSource(torch.zeros(len(target), 4), torch.tensor(target, dtype=torch.int64))
 
 
 def test_rows_of_ones_own_are_taken_as_they_are() -> None:
@@ -64,7 +64,10 @@ def test_rows_of_ones_own_are_taken_as_they_are() -> None:
         (given(0, 1, 3), "classes 0 to 2; found class 3"),
         (given(0, -1), "classes 0 to 2; found class -1"),
         (given(), "at least one row; found none"),
-        ((torch.zeros(3, 2), torch.arange(3)), "ResidentSource.*; found a tuple"),
+        ((torch.zeros(3, 4), torch.arange(3)), "ResidentSource.*; found a tuple"),
+        (ResidentSource(torch.zeros(3, 5), torch.arange(3)), r"float32 \[N, 4\]; found float32 \[N, 5\]"),
+        (ResidentSource(torch.zeros(3, 4).double(), torch.arange(3)), r"float32 \[N, 4\]; found float64 \[N, 4\]"),
+        (ResidentSource({"x": torch.zeros(3, 4)}, torch.arange(3)), r"float32 \[N, 4\]; found a mapping of 'x'"),
     ],
 )
 def test_rows_of_ones_own_that_are_none_of_these_classes_are_refused(own: ResidentSource, said: str) -> None:
