@@ -163,7 +163,7 @@ def task_of(run: Run) -> Task:
         raise DataError(f"the data of this comparison are gone: there is no {gone[0]}; {where}")
     raise DataError(
         f"the data of this comparison, '{run.problem}', or files that their settings name, are not what they were when its "
-        "models were trained: put the old ones back, or compare again"
+        "models were trained, or are read differently since: put the old ones back, or compare again"
     )
 
 

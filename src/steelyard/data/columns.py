@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import re
-import zlib
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 import numpy as np
 
 from steelyard.core.errors import DataError
-from steelyard.data.kinds import is_free_text
+from steelyard.data.times import DAY, as_seconds, is_times
+from steelyard.data.words import word_counts
 
 CLIP = 10.0
 """Standardised values are cut to +-CLIP standard deviations, so that one wild value cannot take over a network."""
@@ -20,9 +19,6 @@ PARTS = {"month": 12.0, "weekday": 7.0, "hour": 24.0}
 """Parts of a date that come round again, and after how many steps."""
 TEXT_WIDTH = 64
 """Places that the words of a free text are counted in."""
-
-_WORD = re.compile(r"\w+")
-_MOST_WORDS = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -72,6 +68,8 @@ class NumericColumn:
     def _numbers(self, column: Any) -> np.ndarray:
         if self.dates:
             return as_days(column, self.name)
+        if is_times(column):
+            raise _changed(column, column.notna(), self.name, "times of day", "numbers")
         if is_dates(column) and not column.isna().all():
             raise _changed(column, column.notna(), self.name, "dates", "numbers")
         return as_numbers(column, self.name)
@@ -115,6 +113,40 @@ class DateColumn:
             angle = 2 * np.pi * date_part(days, part) / PARTS[part]
             both = np.stack([np.sin(angle), np.cos(angle)], axis=1).astype(np.float32)
             found.append(np.nan_to_num(both))
+        return np.concatenate(found, axis=1)
+
+
+@dataclass(frozen=True)
+class TimeColumn:
+    """A column of times of day: seconds since midnight as a number, and sine and cosine of the angle of the day.
+
+    Attributes:
+        seconds: the seconds as a column of numbers.
+        angle: are sine and cosine features? Both are 0 where a time is missing.
+    """
+
+    seconds: NumericColumn
+    angle: bool = False
+
+    @property
+    def name(self) -> str:
+        """The column's."""
+        return self.seconds.name
+
+    @property
+    def width(self) -> int:
+        """Features: those of the seconds, and 2 for the angle."""
+        return self.seconds.width + 2 * int(self.angle)
+
+    def features(self, column: Any) -> np.ndarray:
+        """All features, float32 `[N, width]`."""
+        import pandas as pd
+
+        seconds = as_seconds(column, self.name)
+        found = [self.seconds.features(pd.Series(seconds, name=self.name))]
+        if self.angle:
+            turn = 2 * np.pi * seconds / DAY
+            found.append(np.nan_to_num(np.stack([np.sin(turn), np.cos(turn)], axis=1).astype(np.float32)))
         return np.concatenate(found, axis=1)
 
 
@@ -185,7 +217,7 @@ class CategoryColumn:
         return np.asarray(numbers)
 
 
-Feature: TypeAlias = NumericColumn | DateColumn | TextColumn
+Feature: TypeAlias = NumericColumn | DateColumn | TimeColumn | TextColumn
 """A column that becomes numbers."""
 
 
@@ -214,7 +246,7 @@ def normal_scores(values: np.ndarray, quantiles: np.ndarray, bound: float = SCOR
 
 
 def as_numbers(column: Any, name: str) -> np.ndarray:
-    """A numeric column as float64 `[N]`, NaN where missing; dates as days since 1970, times as days.
+    """A numeric column as float64 `[N]`, NaN where missing; dates as days since 1970, durations as days, times as seconds.
 
     Raises:
         DataError: text among the numbers, or infinite values.
@@ -225,8 +257,10 @@ def as_numbers(column: Any, name: str) -> np.ndarray:
     try:
         if is_dates(column):
             return as_days(column, name)
-        if column.dtype.kind == "m":
-            column = column / pd.Timedelta(days=1)
+        if is_times(column):
+            return as_seconds(column, name)
+        if is_durations(column):
+            column = pd.to_timedelta(column) / pd.Timedelta(days=1)
         values: np.ndarray = column.to_numpy(dtype=np.float64, na_value=np.nan)
     except (TypeError, ValueError):
         read = pd.to_numeric(found.astype(object), errors="coerce").isna() & found.notna()
@@ -253,6 +287,8 @@ def as_days(column: Any, name: str) -> np.ndarray:
     if not is_dates(column):
         if column.dtype.kind in "biufm":
             raise _changed(column, column.notna(), name, "numbers", "dates")
+        if is_times(column):
+            raise _changed(column, column.notna(), name, "times of day", "dates")
         read = parse_dates(as_written(column), ISO)
         if (read.isna() & column.notna()).any():
             raise _changed(column, read.isna() & column.notna(), name, "text", "dates")
@@ -274,6 +310,15 @@ def is_dates(column: Any) -> bool:
     return column.dtype == object and pd.api.types.infer_dtype(column, skipna=True) in ("date", "datetime", "datetime64")
 
 
+def is_durations(column: Any) -> bool:
+    """Does the column hold durations, by its type or by its objects?"""
+    import pandas as pd
+
+    if column.dtype.kind == "m":
+        return True
+    return column.dtype == object and pd.api.types.infer_dtype(column, skipna=True) in ("timedelta", "timedelta64")
+
+
 def date_part(days: np.ndarray, part: str) -> np.ndarray:
     """One of `PARTS` of days since 1970 `[N]`, from 0, NaN where missing.
 
@@ -292,37 +337,8 @@ def date_part(days: np.ndarray, part: str) -> np.ndarray:
     return months
 
 
-def word_counts(column: Any, places: int) -> np.ndarray:
-    """`log(1 + words in each place)` of free text, float32 `[N, places]`; 0 everywhere where it is missing."""
-    counts = np.zeros((len(column), places), dtype=np.float32)
-    place: dict[str, int] = {}
-    rows, found = [], []
-    for row, text in enumerate(column.astype(object).where(column.notna(), "").tolist()):
-        for word in _WORD.findall(str(text).lower()):
-            at = place.get(word)
-            if at is None:
-                at = zlib.crc32(word.encode()) % places
-                if len(place) < _MOST_WORDS:
-                    place[word] = at
-            rows.append(row)
-            found.append(at)
-    np.add.at(counts, (np.array(rows, dtype=np.int64), np.array(found, dtype=np.int64)), 1.0)
-    return np.log1p(counts)
-
-
-def looks_free(column: Any) -> bool:
-    """Is this a column of free text (see `kinds.is_free_text`)?"""
-    import pandas as pd
-
-    known = column.dropna()
-    if isinstance(known.dtype, pd.CategoricalDtype) or not len(known) or not pd.api.types.is_string_dtype(known):
-        return False
-    text = known.astype("str")
-    return is_free_text(text.str.count(r"\S+").mean(), text.str.len().mean(), text.nunique(), len(text))
-
-
 def is_numeric(column: Any) -> bool:
-    """Is this a column of numbers, truth values or dates, rather than of categories?
+    """Is this a column of numbers, truth values, dates, times of day or durations, rather than of categories?
 
     Raises:
         DataError: neither: bytes, lists, complex numbers, ...
@@ -338,7 +354,7 @@ def is_numeric(column: Any) -> bool:
         raise DataError(f"column '{column.name}' has complex numbers, which are no features: split or drop it")
     if kinds.is_numeric_dtype(column.dtype) or kinds.is_datetime64_any_dtype(column.dtype):
         return True
-    if kinds.is_timedelta64_dtype(column.dtype):
+    if is_times(column) or is_durations(column):
         return True
     inferred = kinds.infer_dtype(column, skipna=True)
     if inferred in ("string", "boolean", "empty", "mixed-integer"):

@@ -8,10 +8,12 @@ from dataclasses import fields
 from typing import Any, TypeAlias
 
 from steelyard.core.errors import DataError
-from steelyard.data.columns import PARTS, CategoryColumn, DateColumn, Feature, NumericColumn, TextColumn
+from steelyard.data.columns import PARTS, CategoryColumn, DateColumn, Feature, NumericColumn, TextColumn, TimeColumn
 
 Column: TypeAlias = Feature | CategoryColumn
-TYPES: dict[str, type[Any]] = {"number": NumericColumn, "date": DateColumn, "text": TextColumn, "category": CategoryColumn}
+TYPES: dict[str, type[Any]] = {
+    "number": NumericColumn, "date": DateColumn, "time": TimeColumn, "text": TextColumn, "category": CategoryColumn
+}  # fmt: skip
 
 
 def written_column(column: Column) -> dict[str, Any]:
@@ -25,6 +27,8 @@ def written_column(column: Column) -> dict[str, Any]:
     values = {item.name: getattr(column, item.name) for item in fields(column)}
     if isinstance(column, DateColumn):
         values["days"] = written_column(column.days)
+    if isinstance(column, TimeColumn):
+        values["seconds"] = written_column(column.seconds)
     return {"type": kind} | {name: list(value) if isinstance(value, tuple) else value for name, value in values.items()}
 
 

@@ -20,22 +20,24 @@ from steelyard.data.columns import (
     as_numbers,
     is_dates,
     is_numeric,
-    looks_free,
 )  # fmt: skip
 from steelyard.data.columns_json import read_column, written_column
 from steelyard.data.gather import MOST_LEVELS, SAMPLE, Levels, Numbers, RowSample, Treatment, Words
 from steelyard.data.raw import Frame
+from steelyard.data.times import is_times
+from steelyard.data.words import looks_free
 
 __all__ = [
     "CLIP", "MOST_LEVELS", "CategoryColumn", "NumericColumn", "TableEncoder", "as_numbers", "is_numeric", "refuse_infinite",
     "refuse_missing",
 ]  # fmt: skip
 
-MISSING, NUMERIC, DATES, TEXT = (
+MISSING, NUMERIC, DATES, TEXT, CONSTANT = (
     ("error", "median", "indicator"),
     ("standard", "quantile"),
     ("number", "parts"),
     ("category", "hash", "drop"),
+    ("keep", "drop"),
 )
 JSON_VERSION = 1
 
@@ -45,7 +47,7 @@ class TableEncoder:
     """Numeric and categorical columns of a table, as fitted on training rows.
 
     Attributes:
-        numeric: columns that become numbers, in column order; dates and free text among them.
+        numeric: columns that become numbers, in column order; dates, times of day and free text among them.
         categorical: columns that become category numbers, in column order.
         notes: what was left out, a sentence each.
 
@@ -73,6 +75,7 @@ class TableEncoder:
         dates: str = "number",
         text: str = "category",
         least: int = 1,
+        constant: str = "keep",
         kinds: Mapping[str, str] | None = None,
     ) -> TableEncoder:
         """Learn medians, means, standard deviations, quantiles and categories.
@@ -83,9 +86,12 @@ class TableEncoder:
                 missing categories the number 0; "indicator" fills in the median too, and adds a feature that is 1 where a value
                 is missing, or a category of its own, for columns in which training rows lack values.
             numeric: "standard" for mean 0 and standard deviation 1; "quantile" for normal scores of the ranks.
-            dates: "number" for days; "parts" for sine and cosine of month, weekday and hour too, where they vary.
+            dates: "number" for days, and seconds of times of day; "parts" for sine and cosine of month, weekday, hour and time
+                of day too, where they vary.
             text: what becomes of free text: "category" as other text, "hash" for counts of hashed words, "drop".
             least: training rows from which a category has a number of its own; rarer ones share number 0 with those never seen.
+            constant: what becomes of columns with the same value in every training row: "keep", or "drop", after which rows
+                need not have them; where all columns are so, they are kept.
             kinds: what columns hold, as `TableFile.kinds` says it, where that is known: a column of numbers is taken for
                 categories where it says "category", and a column of text for free text only where it says "text".
 
@@ -93,7 +99,7 @@ class TableEncoder:
             ArgumentError: an argument is none of these.
             DataError: missing or infinite values, columns that cannot be turned into numbers, or none left.
         """
-        treatment = _treatment(missing, numeric, dates, text, least)
+        treatment = _treatment(missing, numeric, dates, text, least, constant)
         if missing == "error":
             refuse_missing(train, "training")
         found: dict[str, _Gatherer | None] = {}
@@ -104,7 +110,7 @@ class TableEncoder:
                 if gatherer is not None:
                     gatherer.add(column, None)
                 found[name] = gatherer
-        return cls._of(list(train.columns), found)
+        return cls._of(list(train.columns), found, treatment)
 
     @classmethod
     def fit_chunks(
@@ -116,6 +122,7 @@ class TableEncoder:
         dates: str = "number",
         text: str = "category",
         least: int = 1,
+        constant: str = "keep",
         kinds: Mapping[str, str] | None = None,
         sample: int = SAMPLE,
         seed: int = 0,
@@ -132,6 +139,7 @@ class TableEncoder:
             dates: as for `fit`.
             text: as for `fit`.
             least: as for `fit`.
+            constant: as for `fit`.
             kinds: as for `fit`.
             sample: rows, 1 or more.
             seed: which rows are in the sample.
@@ -140,7 +148,7 @@ class TableEncoder:
             ArgumentError: as `fit`.
             DataError: as `fit`, or a chunk has other columns than the first.
         """
-        treatment = _treatment(missing, numeric, dates, text, least)
+        treatment = _treatment(missing, numeric, dates, text, least, constant)
         if sample < 1:
             raise ArgumentError("sample", "1 or more", sample)
         rows = RowSample(sample, seed)
@@ -166,15 +174,18 @@ class TableEncoder:
             lacking = {name: found[name].missing if found.get(name) else 0 for name in names}  # type: ignore[union-attr]
             lacking |= {name: before for name in names if name not in found}
             _refuse(lacking, "training")
-        return cls._of(names, found)
+        return cls._of(names, found, treatment)
 
     @classmethod
-    def _of(cls, names: list[str], found: Mapping[str, _Gatherer | None]) -> TableEncoder:
+    def _of(cls, names: list[str], found: Mapping[str, _Gatherer | None], treatment: Treatment) -> TableEncoder:
         numeric, categorical, notes = [], [], []
+        some = treatment.constant == "drop" and any(gatherer is not None and gatherer.varies for gatherer in found.values())
         for name in names:
             gatherer = found.get(name)
             if name not in found:
                 notes.append(f"column '{name}' was left out: no training row has a value there")
+            elif some and gatherer is not None and not gatherer.varies:
+                notes.append(f"column '{name}' was left out: it has the same value in every training row")
             elif gatherer is None:
                 notes.append(f"column '{name}' was left out: it holds free text")
             elif isinstance(gatherer, Levels):
@@ -203,9 +214,9 @@ class TableEncoder:
     def encode(self, frame: Frame, *, onehot: bool = False) -> Tensor | Mapping[str, Tensor]:
         """Rows as tensors.
 
-        Missing numbers and dates become the training median, and 1 in the indicator where there is one; missing categories
-        their own number where training rows lacked some, else 0; categories never seen 0. Numbers as text are numbers; text
-        that is an ISO 8601 date is one.
+        Missing numbers, dates and times become the training median, and 1 in the indicator where there is one; missing
+        categories their own number where training rows lacked some, else 0; categories never seen 0. Numbers as text are
+        numbers; text that is an ISO 8601 date, or a time of day, is one.
 
         Args:
             frame: has all columns; others are ignored.
@@ -286,22 +297,26 @@ class TableEncoder:
 _Gatherer = Numbers | Levels | Words
 
 
-def _treatment(missing: str, numeric: str, dates: str, text: str, least: int) -> Treatment:
-    given = {"missing": (missing, MISSING), "numeric": (numeric, NUMERIC), "dates": (dates, DATES), "text": (text, TEXT)}
+def _treatment(missing: str, numeric: str, dates: str, text: str, least: int, constant: str) -> Treatment:
+    given = {
+        "missing": (missing, MISSING), "numeric": (numeric, NUMERIC), "dates": (dates, DATES), "text": (text, TEXT),
+        "constant": (constant, CONSTANT),
+    }  # fmt: skip
     for name, (value, known) in given.items():
         if value not in known:
             *first, last = map(repr, known)
             raise ArgumentError(name, f"{', '.join(first)} or {last}", repr(value))
     if least < 1:
         raise ArgumentError("least", "1 or more", least)
-    return Treatment(missing, numeric, dates, text, least)
+    return Treatment(missing, numeric, dates, text, least, constant)
 
 
 def _gatherer(column: Any, treatment: Treatment, kind: str | None, held: int = 0, missing: int = 0) -> _Gatherer | None:
     """What learns about a column of which `missing` rows without a value went past; None for one that is left out."""
     name = str(column.name)
     if kind not in ("category", "text") and is_numeric(column):
-        return Numbers(column.name, treatment, held=held, missing=missing, dates=is_dates(column))
+        nature = "date" if is_dates(column) else "time" if is_times(column) else "number"
+        return Numbers(column.name, treatment, held=held, missing=missing, nature=nature)
     if treatment.text != "category" and (kind == "text" or (kind is None and looks_free(column))):
         return Words(name, treatment, TEXT_WIDTH, missing=missing) if treatment.text == "hash" else None
     is_numeric(column)  # refuses what is no category either

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import heapq
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,12 +18,14 @@ from steelyard.data.columns import (
     Feature,
     NumericColumn,
     TextColumn,
+    TimeColumn,
     as_days,
     as_numbers,
     as_text,
     date_part,
-    word_counts,
 )  # fmt: skip
+from steelyard.data.times import as_seconds
+from steelyard.data.words import word_counts
 
 MOST_LEVELS = 1000
 """Categories of a column that get a number of their own, most frequent first; the others share number 0."""
@@ -44,6 +47,7 @@ class Treatment:
         dates: "number" or "parts".
         text: "category", "hash" or "drop".
         least: training rows from which a category has a number of its own.
+        constant: "keep" or "drop".
     """
 
     missing: str = "error"
@@ -51,6 +55,7 @@ class Treatment:
     dates: str = "number"
     text: str = "category"
     least: int = 1
+    constant: str = "keep"
 
     def indicator(self, missing: int) -> bool:
         """Does a column with so many missing values get an indicator?"""
@@ -174,18 +179,18 @@ class Numbers:
         treatment: of the columns.
         held: rows that the sample holds already, in all of which this column was missing.
         missing: rows gone past, in all of which it was missing.
-        dates: does it hold dates?
+        nature: "number", "date" or "time" (of day).
     """
 
-    def __init__(self, name: str, treatment: Treatment, *, held: int = 0, missing: int = 0, dates: bool = False) -> None:
+    def __init__(self, name: str, treatment: Treatment, *, held: int = 0, missing: int = 0, nature: str = "number") -> None:
         self.name, self.missing = name, missing
-        self._treatment, self._dates = treatment, dates
+        self._treatment, self._nature, dates = treatment, nature, nature == "date"
         self._rows, self._moments, self._sampled = missing, Moments(), Sampled(held)
         self._parts = dict.fromkeys(PARTS, (np.inf, -np.inf)) if dates and treatment.dates == "parts" else {}
 
     def add(self, column: Any, chosen: np.ndarray | None) -> None:
         """Take in a chunk, and keep its chosen rows as a sample."""
-        values = as_days(column, self.name) if self._dates else as_numbers(column, self.name)
+        values = _READ[self._nature](column, self.name)
         known = values[~np.isnan(values)]
         self._rows, self.missing = self._rows + len(values), self.missing + len(values) - len(known)
         self._sampled.add(values, chosen)
@@ -203,7 +208,7 @@ class Numbers:
             known = np.array([self._moments.low / 2 + self._moments.high / 2])
         fill = float(np.median(known))
         mean, std = self._mean_and_std(sample, fill) if len(sample) == self._rows else self._all_rows(fill)
-        if self._moments.low == self._moments.high:
+        if self._constant:
             mean, std = fill, 1.0
         quantiles: tuple[float, ...] = ()
         bound = SCORE_CLIP
@@ -214,11 +219,23 @@ class Numbers:
             cut[0], cut[-1] = self._moments.low, self._moments.high
             quantiles = tuple(cut.tolist())
         indicator = self._treatment.indicator(self.missing)
-        plain = self._dates and not self._parts
+        plain = self._nature == "date" and not self._parts
         number = NumericColumn(self.name, fill, mean, std or 1.0, indicator, quantiles, bound, plain)
+        if self._nature == "time":
+            return TimeColumn(number, self._treatment.dates == "parts" and not self._constant)
         if not self._parts:
             return number
         return DateColumn(number, tuple(part for part, (low, high) in self._parts.items() if low < high))
+
+    @property
+    def varies(self) -> bool:
+        """Do its features differ between rows?"""
+        return not self._constant or self._treatment.indicator(self.missing)
+
+    @property
+    def _constant(self) -> bool:
+        """Was every known value the same?"""
+        return self._moments.low == self._moments.high
 
     def _mean_and_std(self, values: np.ndarray, fill: float) -> tuple[float, float]:
         values = np.where(np.isnan(values), fill, values)
@@ -229,6 +246,9 @@ class Numbers:
     def _all_rows(self, fill: float) -> tuple[float, float]:
         moments = self._moments.filled(fill, self.missing)
         return moments.mean, moments.std
+
+
+_READ: dict[str, Callable[[Any, str], np.ndarray]] = {"number": as_numbers, "date": as_days, "time": as_seconds}
 
 
 class Levels:
@@ -265,6 +285,11 @@ class Levels:
             names = {level for level, _ in kept}
             self.lost += max(count for level, count in self._counts.items() if level not in names)
             self._counts = dict(kept)
+
+    @property
+    def varies(self) -> bool:
+        """Do its category numbers differ between rows?"""
+        return len(self._counts) > 1 or bool(self.lost) or self.missing > 0
 
     def finish(self) -> CategoryColumn:
         """What was learnt."""
@@ -305,10 +330,17 @@ class Words:
         self._sum += counts.sum(axis=0)
         self._squares += (counts**2).sum(axis=0)
 
+    @property
+    def varies(self) -> bool:
+        """Do its features differ between rows?"""
+        return bool((self._variance() > 1e-12).any()) or self._treatment.indicator(self.missing)
+
+    def _variance(self) -> np.ndarray:
+        return np.maximum(self._squares / self._rows - (self._sum / self._rows) ** 2, 0.0)
+
     def finish(self) -> TextColumn:
         """What was learnt."""
-        mean = self._sum / self._rows
-        variance = np.maximum(self._squares / self._rows - mean**2, 0.0)
+        mean, variance = self._sum / self._rows, self._variance()
         std = np.where(variance > 1e-12, np.sqrt(variance), 1.0)
         return TextColumn(self.name, tuple(mean.tolist()), tuple(std.tolist()), self._treatment.indicator(self.missing))
 

@@ -22,7 +22,9 @@ from steelyard.data.kinds import (
     Column,
     is_free_text,
 )  # fmt: skip
+from steelyard.data.numerals import Numerals
 from steelyard.data.tabular import IDENTIFIER, RUNNING_ROWS
+from steelyard.data.times import DTYPE, TimeFormats, is_times
 
 HASHES = 1 << 25
 """Hashes that all columns of a file together keep, to tell whether values repeat: 256 MiB."""
@@ -42,7 +44,7 @@ class Impression:
         verbatim: the target, whose values are taken as they are: no dates, no yes and no.
 
     Attributes:
-        natures: what the chunks held, as pandas read them: "whole", "number", "truth", "date", "text".
+        natures: what the chunks held, as pandas read them: "whole", "number", "truth", "date", "time", "text".
         rows: so far.
         missing: of them.
         distinct: its different whole numbers or texts.
@@ -58,7 +60,8 @@ class Impression:
         self._last: int | None = None
         self._words = self._length = 0
         self._small: set[str] | None = set()
-        self._dates, self._numbers = DateFormats(), {PLAIN: True, COMMA: separator == ";", MARKS: True, "thousands": True}
+        self._dates, self._times, self._numerals = DateFormats(), TimeFormats(), Numerals("," if separator == ";" else ".")
+        self._numbers = {PLAIN: True, COMMA: separator == ";", MARKS: True, "thousands": True}
         self._marks: set[str] = set()
         self._comma = self._thousands = False
 
@@ -76,7 +79,7 @@ class Impression:
         """Take in a chunk: a pandas Series.
 
         Raises:
-            DataError: neither numbers, truth values, dates nor text.
+            DataError: neither numbers, truth values, dates, times nor text.
         """
         known = _known(column)
         self.rows, self.missing = self.rows + len(column), self.missing + len(column) - len(known)
@@ -120,18 +123,20 @@ class Impression:
             self._small = self._small if len(self._small) <= SMALL else None
         if not self._verbatim:
             self._dates.add(values)
+            self._times.add(values)
             if not self._typed:
                 self._try_numbers(values)
 
     def _try_numbers(self, values: Any) -> None:
-        if not any(self._numbers.values()):
-            return
         marks = values.isin(UNKNOWN)
         others = values[~marks]
+        self._marks |= set(values[marks])
+        self._numerals.add(others)
+        if not any(self._numbers.values()):
+            return
         plain = others.str.fullmatch(NUMBER).astype(bool)
         comma = others.str.fullmatch(NUMBER_WITH_COMMA).astype(bool)
         thousands = others.str.fullmatch(NUMBER_IN_THOUSANDS).astype(bool)
-        self._marks |= set(values[marks])
         self._comma |= bool(others.str.contains(",").any())
         self._thousands |= bool(thousands.any())
         fits = {PLAIN: plain, MARKS: plain, COMMA: comma, "thousands": thousands | plain | comma}
@@ -151,6 +156,8 @@ class Impression:
         if self.natures == {"date"}:
             only = next(iter(self.dtypes)) if len(self.dtypes) == 1 else ""
             return "date", only if only.startswith("datetime64") else "datetime64[us]", PLAIN
+        if self.natures == {"time"}:
+            return "time", DTYPE, PLAIN
         dtype = next(iter(self.dtypes)) if len(self.dtypes) == 1 else "float64"
         plain = np.dtype(dtype) if dtype in ("uint64", "int64") or dtype[:3] in ("int", "uin", "flo") else None
         if plain is None or (self.missing and plain.kind in "iu"):
@@ -163,12 +170,16 @@ class Impression:
                 return "number", "float64", COMMA
             if self._numbers[MARKS] and self._marks and not self._only(self._marks):
                 return "number", "float64", MARKS
+            if self._numerals.found is not None:
+                return "number", "float64", str(self._numerals.found)
         if not self._verbatim:
             pair = next((pair for pair in PAIRS if self._is_pair(pair)), None)
             if pair is not None:
                 return "boolean", "boolean" if self.missing else "bool", WORDS
             if self._dates.left:
                 return "date", "datetime64[us]", self._dates.left[0]
+            if self._times.left:
+                return "time", DTYPE, self._times.left[0]
         known = self.rows - self.missing
         free = is_free_text(self._words / known, self._length / known, self.distinct.count, known)
         return "text" if free and not self._verbatim else "category", "str", PLAIN
@@ -193,21 +204,34 @@ class Impression:
         return "a running number" if whole and self._running and self.rows >= RUNNING_ROWS else ""
 
     def note(self) -> str:
-        """What a user should know about how the column was understood; empty where there is nothing."""
-        name, written = f"column '{self.name}'", self._decide()[2]
+        """What a user should know about the column; empty where there is nothing."""
+        name = f"column '{self.name}'"
         if self.missing == self.rows:
             return f"{name} has no values"
+        same = self._same if "text" not in self.natures else self.distinct.count == 1
+        return self.told() or (f"{name} has the same value in every row" if same and not self.missing else "")
+
+    def told(self) -> str:
+        """What a user should know about how text was understood; empty where there is nothing."""
         if "text" not in self.natures:
-            return f"{name} has the same value in every row" if self._same and not self.missing else ""
+            return ""
+        name, written = f"column '{self.name}'", self._decide()[2]
         if written == MARKS:
-            return f"{name} has numbers and {' and '.join(map(repr, sorted(self._marks)))}, taken for missing values"
+            return f"{name} has numbers and {self._marked()}"
         if self._dates.left and written in self._dates.left and self._dates.ambiguous:
             return f"{name} has dates that could begin with the day or with the month in every row; they were read as {written}"
+        if not self._typed and not self._verbatim and written == str(self._numerals.found):
+            marks = f", and {self._marked()}" if self._marks else ""
+            return f"{name} has text written like {written}, which was read as numbers{marks}"
         if written != COMMA and self._only_numbers():
-            return f"{name} has numbers with thousands separators, which were left as text: remove the separators"
-        if self.distinct.count == 1 and not self.missing:
-            return f"{name} has the same value in every row"
+            return (
+                f"{name} has numbers with marks that could be those of thousands or of decimals, which were left as text: "
+                "remove those of thousands"
+            )
         return ""
+
+    def _marked(self) -> str:
+        return f"{' and '.join(map(repr, sorted(self._marks)))}, taken for missing values"
 
     def _only_numbers(self) -> bool:
         return not self._typed and not self._verbatim and self._numbers["thousands"] and self._thousands
@@ -223,7 +247,7 @@ def _known(column: Any) -> Any:
 
 
 def nature_of(known: Any) -> str:
-    """What pandas found a column without missing values to be: "whole", "number", "truth", "date" or "text".
+    """What pandas found a column without missing values to be: "whole", "number", "truth", "date", "time" or "text".
 
     Raises:
         DataError: bytes, lists and other things that are none of these.
@@ -240,6 +264,8 @@ def nature_of(known: Any) -> str:
         return "text"
     if known.dtype.kind == "M" or isinstance(known.dtype, pd.DatetimeTZDtype):
         return "date"
+    if is_times(known):
+        return "time"
     if kinds.is_bool_dtype(known.dtype):
         return "truth"
     if kinds.is_integer_dtype(known.dtype):
@@ -248,7 +274,7 @@ def nature_of(known: Any) -> str:
         return "number"
     names = {
         "boolean": "truth", "string": "text", "mixed-integer": "text", "date": "date", "datetime": "date",
-        "integer": "number", "floating": "number", "decimal": "number", "mixed-integer-float": "number",
+        "timedelta": "number", "integer": "number", "floating": "number", "decimal": "number", "mixed-integer-float": "number",
     }  # fmt: skip
     inferred = kinds.infer_dtype(known, skipna=True)
     if inferred not in names:

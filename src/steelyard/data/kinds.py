@@ -8,11 +8,14 @@ from typing import Any
 
 from steelyard.core.errors import DataError
 from steelyard.data.dates import ISO, parse_dates
+from steelyard.data.numerals import Numeral
+from steelyard.data.times import as_times, is_times, read_times
 
-KINDS = ("number", "boolean", "date", "category", "text")
+KINDS = ("number", "boolean", "date", "time", "category", "text")
 
 PLAIN, COMMA, MARKS, WORDS = "plain", "decimal comma", "question mark", "yes or no"
-"""How values are written: as pandas reads them; `1,5`; some of `UNKNOWN`; a pair of words. Dates have their format instead."""
+"""How values are written: as pandas reads them; `1,5`; some of `UNKNOWN`; a pair of words. Dates and times of day have their
+format instead, and numbers such as `1.234,56` or `€ 5,00` what stands for a `Numeral`."""
 
 UNKNOWN = ("?", "-", "--", ".", "*", "n.a.", "N.A.", "na")
 """What stands for a missing value among numbers, beside what pandas takes for one everywhere."""
@@ -38,7 +41,8 @@ class Column:
         name: as in the header.
         kind: one of `KINDS`.
         dtype: of its values in every chunk.
-        written: how it is written in the file: one of `PLAIN`, `COMMA`, `MARKS`, `WORDS`, or the format of its dates.
+        written: how it is written in the file: one of `PLAIN`, `COMMA`, `MARKS`, `WORDS`, the format of its dates or times, or
+            the text of its `Numeral`.
         missing: rows without a value.
     """
 
@@ -123,32 +127,64 @@ def as_kind(column: Any, known: Column, *, comma: bool = False) -> Any:
     if known.kind == "number":
         values = _numbers(column, known, comma=comma or known.written == COMMA)
     else:
-        values = (_dates if known.kind == "date" else _truths)(column, known)
+        values = {"date": _dates, "time": _times, "boolean": _truths}[known.kind](column, known)
     return values if str(values.dtype) == known.dtype else values.astype(known.dtype)
+
+
+def as_known(frame: Any, schema: Mapping[str, Mapping[str, Any]]) -> Any:
+    """A DataFrame whose text is read as the file was that a model learnt from; what is no text there stays as it is.
+
+    Args:
+        frame: a pandas DataFrame.
+        schema: of that file (`TableFile.schema`).
+
+    Raises:
+        DataError: a value that cannot become one of its column; it is shown.
+
+    Example:
+        >>> import pandas as pd
+        >>> schema = {"when": Column("when", "date", "datetime64[us]", "%d.%m.%Y").to_json()}
+        >>> as_known(pd.DataFrame({"when": ["31.12.2024"]}), schema)["when"].dt.day.tolist()
+        [31]
+    """
+    import pandas as pd
+
+    read = {}
+    for name, given in schema.items():
+        if given["kind"] in ("category", "text") or name not in frame.columns:
+            continue
+        column = frame[name]
+        if column.dtype == object or isinstance(column.dtype, pd.StringDtype | pd.CategoricalDtype):
+            read[name] = as_kind(column, Column.from_json(given).loosened())
+    return frame.assign(**read) if read else frame
 
 
 def _numbers(column: Any, known: Column, *, comma: bool) -> Any:
     import pandas as pd
 
     kind = column.dtype.kind if not isinstance(column.dtype, pd.CategoricalDtype) else "O"
-    if kind == "m":
-        return column / pd.Timedelta(days=1)
+    inferred = pd.api.types.infer_dtype(column, skipna=True) if kind == "O" else ""
+    if kind == "m" or inferred == "timedelta":
+        return pd.to_timedelta(column) / pd.Timedelta(days=1)
     if kind in "biuf":
         return _nullable(column)
-    if kind == "M":
-        raise _refused(column, column, known, "dates where there should be numbers")
-    text = column
-    if pd.api.types.infer_dtype(column, skipna=True) not in ("decimal", "integer", "mixed-integer-float", "boolean"):
+    if kind == "M" or inferred == "time":
+        what = "dates" if kind == "M" else "times of day"
+        raise _refused(column, column.notna(), known, f"{what} where there should be numbers")
+    text, numeral = column, None
+    if inferred not in ("decimal", "integer", "mixed-integer-float", "boolean"):
         text = as_written(column)
-        text = text.mask(text.isin(UNKNOWN), None)
-        if comma:
+        text = text.mask(text.str.strip().isin(UNKNOWN), None)
+        numeral = Numeral.of(known.written)
+        if comma and numeral is None:
             text = text.str.replace(",", ".")
-    values = pd.to_numeric(text, errors="coerce")
+    values = pd.to_numeric(text, errors="coerce") if numeral is None else numeral.numbers(text)
     if pd.api.types.is_extension_array_dtype(values.dtype) or values.dtype == object:
         values = _nullable(values)
     wrong = values.isna() & text.notna()
     if wrong.any():
-        raise _refused(column, wrong, known, "text where there should be numbers")
+        like = f"values that are not written as the training rows' numbers are ({numeral})"
+        raise _refused(column, wrong, known, "text where there should be numbers" if numeral is None else like)
     return values
 
 
@@ -185,7 +221,7 @@ def _dates(column: Any, known: Column) -> Any:
         text = as_written(column)
         values = parse_dates(text, ISO if known.written == PLAIN else known.written)
         if known.written not in (ISO, PLAIN) and (values.isna() & text.notna()).any():
-            values = parse_dates(text, ISO)  # never mistaken for anything else
+            values = values.where(values.notna(), parse_dates(text, ISO))  # never mistaken for anything else
         wrong = values.isna() & text.notna()
         if wrong.any():
             raise _refused(column, wrong, known, f"values that are no dates as the training rows have them ({known.written})")
@@ -193,6 +229,17 @@ def _dates(column: Any, known: Column) -> Any:
         return values.dt.tz_convert(None)
     if values.dtype.kind == "M" and not isinstance(values.dtype, pd.DatetimeTZDtype) and "," in known.dtype:
         return values.dt.tz_localize("UTC")
+    return values
+
+
+def _times(column: Any, known: Column) -> Any:
+    if is_times(column):
+        return as_times(column)
+    text = as_written(column)
+    values = read_times(text)
+    wrong = values.isna() & text.notna()
+    if wrong.any():
+        raise _refused(column, wrong, known, "values that are no times of day as the training rows have them (13:45)")
     return values
 
 

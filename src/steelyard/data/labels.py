@@ -32,8 +32,8 @@ def encode_labels(
         Names of the classes `[C]`, and LongTensors `[N]` of class numbers by split.
 
     Raises:
-        DataError: missing labels, one class only, a target that looks like a measurement or an identifier, or a test label
-            that training rows do not have.
+        DataError: missing labels, one class only, labels that differ in blanks around them only, a target that looks like a
+            measurement or an identifier, or a test label that training rows do not have.
 
     Example:
         >>> names, target = encode_labels({"train": np.array([2, 10, 2, 2, 10])})
@@ -45,6 +45,7 @@ def encode_labels(
     if class_names is None:
         _refuse_measurement(labels["train"], len(found["train"][0]), target)
         known = sort_labels(set(learnable))
+        _refuse_twins(known, target)
     else:
         known = tuple(str(name) for name in class_names)
         found = {split: (_by_number(names, known), codes) for split, (names, codes) in found.items()}
@@ -130,6 +131,15 @@ def _by_number(names: list[str], known: tuple[str, ...]) -> list[str]:
         return names
     by_number = {str(i): name for i, name in enumerate(known)}
     return [by_number.get(name, name) for name in names]
+
+
+def _refuse_twins(names: Sequence[str], target: str) -> None:
+    """Refuse labels that differ in blanks around them only, which would be two classes of one."""
+    seen: dict[str, str] = {}
+    for name in names:
+        twin = seen.setdefault(name.strip(), name)
+        if twin != name:
+            raise DataError(f"{target} has the labels {twin!r} and {name!r}, which differ in blanks only: write them alike")
 
 
 def _refuse_measurement(values: np.ndarray, distinct: int, target: str) -> None:

@@ -8,6 +8,8 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
+from steelyard.data.kinds import Column
+
 Frame: TypeAlias = Any
 """A pandas.DataFrame; pandas is only imported by the functions that need it."""
 
@@ -54,6 +56,7 @@ class Raw:
         class_names: where the data say what label 0, 1, ... is called; labels are then whole numbers 0..C-1 or these names.
         target: what the labels are called in messages.
         notes: what a reader left out or decided, a sentence each.
+        columns: of a table file: how each column is written there and what it holds, for reading further files alike.
     """
 
     name: str
@@ -62,3 +65,4 @@ class Raw:
     class_names: tuple[str, ...] | None = None
     target: str = "target"
     notes: tuple[str, ...] = field(default=())
+    columns: Mapping[str, Column] = field(default_factory=dict)

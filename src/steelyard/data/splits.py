@@ -267,11 +267,14 @@ def times_of(values: Any, what: str) -> Any:
 
     from steelyard.data.dates import DateFormats, parse_dates
     from steelyard.data.kinds import as_written
+    from steelyard.data.times import as_seconds, is_times
 
     column = values.reset_index(drop=True) if isinstance(values, pd.Series) else pd.Series(np.asarray(values))
     missing = int(column.isna().sum())
     if missing:
         raise DataError(f"{what} has {missing} missing values, so rows cannot be put in order: fill them in or remove the rows")
+    if is_times(column):
+        return pd.Series(as_seconds(column, what))
     if column.dtype.kind not in "biufmM" and not isinstance(column.dtype, pd.DatetimeTZDtype):
         text = as_written(column)
         formats = DateFormats()

@@ -27,7 +27,10 @@ class TableFile:
     is understood, is as in `read_table`, with these additions, each true of every row of a column:
 
     - pairs of words, whatever their case, are truth values: yes/no, y/n, true/false, t/f, on/off;
-    - dates and times of day become dates: ISO 8601, and day-first, month-first and other usual forms (`dates.FORMATS`);
+    - dates, also with a time, become dates: ISO 8601, and day-first, month-first and other usual forms (`dates.FORMATS`);
+    - times of day become such: `13:45`, `13:45:07`, `1:45 pm`;
+    - numbers with marks between thousands, a currency or a percent sign become numbers, where they can be read in one way
+      only: `1.234,56`, `€ 5,00`, `12 %` (`numerals.Numerals`);
     - among numbers `?`, `-`, `.` and the like (`kinds.UNKNOWN`) are missing values.
 
     Args:
@@ -97,7 +100,7 @@ class TableFile:
 
     @property
     def kinds(self) -> dict[str, str]:
-        """What each column holds: "number", "boolean", "date", "category" or "text"."""
+        """What each column holds: "number", "boolean", "date", "time", "category" or "text"."""
         return {name: column.kind for name, column in self._columns.items()}
 
     @property
@@ -126,7 +129,7 @@ class TableFile:
         """The rows in order, as DataFrames whose columns have the same types in every one of them.
 
         Types are int64, float64 (where a value is missing, or fractional), bool, boolean (where a value is missing),
-        datetime64 and text; Parquet files keep the narrower number types that they have.
+        datetime64, time64 of pyarrow and text; Parquet files keep the narrower number types that they have.
 
         Args:
             columns: names, in the order wanted; None for all.
@@ -186,6 +189,8 @@ class TableFile:
         return self._columns[name].kind == "number" and str(dtype) == self._columns[name].dtype in ("int64", "float64")
 
     def _as_text(self, columns: Sequence[str]) -> list[str]:
+        if self._reader.typed:
+            return []  # what is text there says so, and numbers are numbers however the training file wrote them
         return [name for name in columns if self._columns[name].is_text_in_file]
 
     def _raw(self, columns: Sequence[str], rows: int, as_text: Sequence[str] = ()) -> Iterator[Frame]:
@@ -321,7 +326,13 @@ class _Parquet:
 
     @staticmethod
     def _frame(table: Any, columns: Sequence[str], as_text: Sequence[str]) -> Frame:
-        frame = table.select(list(columns)).to_pandas(ignore_metadata=False, date_as_object=False)
+        import pandas as pd
+        import pyarrow as pa
+
+        def kept(kind: Any) -> Any:
+            return pd.ArrowDtype(kind) if pa.types.is_time(kind) else None  # else objects of Python's own
+
+        frame = table.select(list(columns)).to_pandas(ignore_metadata=False, date_as_object=False, types_mapper=kept)
         frame = frame.reset_index(drop=True)
         for name in set(as_text) & set(columns):
             frame[name] = as_written(frame[name])

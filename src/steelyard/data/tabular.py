@@ -9,7 +9,7 @@ import io
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -39,18 +39,36 @@ def read_table(path: Path) -> Frame:
     Raises:
         DataError: missing, empty, without rows, two columns of one name, or not readable as such a file.
     """
+    table = load_table(path)
+    return tidy(with_decimal_commas(table.frame) if table.separator == ";" else table.frame, str(path))
+
+
+class Loaded(NamedTuple):
+    """A table as pandas reads it: the rows, what separates columns in a text file, and whether the file says what is text."""
+
+    frame: Frame
+    separator: str
+    typed: bool
+
+
+def load_table(path: Path, as_text: Sequence[str] = ()) -> Loaded:
+    """A CSV, TSV or Parquet file as pandas reads it, columns of `as_text` (of a text file) as they are written.
+
+    Raises:
+        DataError: as `read_table`, but for rows and names of columns.
+    """
     import pandas as pd
 
     require_file(path)
     with reading(path):
         if suffix_of(path) in (".parquet", ".pq"):
-            return tidy(pd.read_parquet(path), str(path))
+            return Loaded(pd.read_parquet(path), ",", True)
         try:
             options, _ = text_options(path)
-            frame = pd.read_csv(path, low_memory=False, **options)
+            frame = pd.read_csv(path, low_memory=False, dtype=dict.fromkeys(as_text, "str"), **options)
         except UnicodeDecodeError as error:
             raise DataError(not_utf8(path, error)) from None
-    return tidy(with_decimal_commas(frame) if options["sep"] == ";" else frame, str(path))
+    return Loaded(frame, options["sep"], False)
 
 
 def tidy(frame: Frame, where: str) -> Frame:

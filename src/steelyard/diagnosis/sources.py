@@ -83,9 +83,9 @@ def read_table_source(
 ) -> Source:
     """A CSV, TSV or Parquet file of any size.
 
-    Numbers, truth values and dates are numbers, missing ones the median; categories are a 0/1 column each, and free text counts
-    of hashed words. Columns that name rows are left out, and rows without a label. Of more rows than `max_rows` a stratified
-    sample is measured.
+    Numbers, truth values, dates and times are numbers, missing ones the median; categories are a 0/1 column each, free text
+    counts of hashed words. Columns that name rows are left out, and rows without a label. Of more rows than `max_rows` a
+    stratified sample is measured.
 
     Args:
         path: of the file.
@@ -275,7 +275,7 @@ def _numbers(frame: Frame, file: TableFile) -> tuple[Numbers, dict[str, str]]:
     parts = [_filled(_plain_numbers(frame[plain]))[0]]
     if other:
         least = max(len(frame) // LEVELS, 1)
-        encoder = TableEncoder.fit(frame[other], missing="median", text="hash", least=least, kinds=kinds)
+        encoder = TableEncoder.fit(frame[other], missing="median", dates="parts", text="hash", least=least, kinds=kinds)
         parts.append(np.asarray(encoder.encode(frame[other], onehot=True), dtype=np.float32))
         rare = [column.name for column in encoder.categorical if column.cardinality == 0]
         left_out |= dict.fromkeys(rare, f"no category has {least} rows or more")

@@ -5,7 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from steelyard.data.files import TABLE_SUFFIXES, list_folder, suffix_of
 from steelyard.data.fingerprint import fingerprint as fingerprint_of
+from steelyard.data.understood import READING
 from steelyard.problems._kinds import files_beside
 from steelyard.problems._settings import ProblemSettings
 from steelyard.settings.text import parse_call
@@ -15,7 +17,8 @@ def fingerprint(data: Any, settings: ProblemSettings | None = None) -> str:
     """A SHA-256 of the content of the data and of what the settings name beside them: changes whenever one of these does.
 
     That is separate test rows, the files that a kind of data reads besides (a backbone, weights, a table of groups: see
-    `steelyard.problems._kinds.files_beside`), and files that the model is made from.
+    `steelyard.problems._kinds.files_beside`), and files that the model is made from. Files of tables also count by what this
+    version makes of their columns.
 
     Args:
         data: as for `load`.
@@ -24,8 +27,18 @@ def fingerprint(data: Any, settings: ProblemSettings | None = None) -> str:
     settings = settings or ProblemSettings()
     beside: dict[str, Any] = {} if settings.test is None else {"test": settings.test}
     beside |= {f"task file {number}": path for number, path in enumerate(files_beside(settings.task, data))}
+    if _has_table(data) or _has_table(settings.test):
+        beside["reading of tables"] = READING
     beside |= {f"model file {name}": path for name, path in _files_of_model(settings).items()}
     return fingerprint_of({"data": data} | beside) if beside else fingerprint_of(data)
+
+
+def _has_table(data: Any) -> bool:
+    """Is it the path of a table, or of a folder with one?"""
+    if not isinstance(data, str | Path) or not Path(data).exists():
+        return False
+    path = Path(data)
+    return any(suffix_of(file) in TABLE_SUFFIXES for file in (list_folder(path) if path.is_dir() else [path]))
 
 
 def _files_of_model(settings: ProblemSettings) -> dict[str, Path]:

@@ -77,7 +77,7 @@ def _with_test(raw: Raw, settings: ProblemSettings) -> Raw:
         return raw
     if isinstance(settings.test, str) and not Path(settings.test).exists():
         raise DataError(f"there is no file or folder {settings.test} to take test rows from")
-    test = _read(settings.test, settings)
+    test = _read(settings.test, settings, like=raw)
     if "test" in test.parts:  # a folder with its own splits: its test rows are meant
         test = replace(test, parts={"train": test.parts["test"]})
     return with_split(raw, test, "test")
@@ -142,12 +142,14 @@ def read_raw(data: Any, settings: ProblemSettings) -> Raw:
     return _with_test(data if isinstance(data, Raw) else _read(data, settings), settings)
 
 
-def _read(data: Any, settings: ProblemSettings) -> Raw:
+def _read(data: Any, settings: ProblemSettings, like: Raw | None = None) -> Raw:
+    """The data as read; files of tables as those of `like` are."""
     if isinstance(data, str | os.PathLike):
         path = Path(data)
         if isinstance(data, str) and not path.exists():
             _refuse_unknown(data, path)
-        return read_path(path, settings.target, settings.task)
+        known = like.columns if like is not None and like.columns else None
+        return read_path(path, settings.target, settings.task, drop=settings.drop, like=known)
     return read_memory(data, settings.target)
 
 

@@ -82,7 +82,7 @@ class TableTask(ModelledTask):
         model: Model = "auto",
         **rest: Any,
     ) -> TableTask:
-        """The task of tables, with an encoder that is fitted on their training rows.
+        """The task of tables, with an encoder that is fitted on their training rows; of dates it takes all parts that vary.
 
         Args:
             name: shown in tables.
@@ -97,7 +97,7 @@ class TableTask(ModelledTask):
         Raises:
             DataError: missing or infinite values, or columns that cannot be used.
         """
-        encoder = TableEncoder.fit(frames["train"], missing=missing)
+        encoder = TableEncoder.fit(frames["train"], missing=missing, dates="parts")
         onehot = not embeds_categories(model)
         encoded = {split: encoder.encode(frame, onehot=onehot) for split, frame in frames.items()}
         size = sum(_bytes(inputs) for inputs in encoded.values())

@@ -13,14 +13,10 @@ from steelyard.data.columns import (
     CategoryColumn,
     DateColumn,
     NumericColumn,
-    TextColumn,
     as_days,
     date_part,
-    looks_free,
     normal_scores,
-    word_counts,
 )  # fmt: skip
-from steelyard.data.kinds import is_free_text
 
 
 @settings(max_examples=50)
@@ -69,27 +65,6 @@ def test_dates_have_days_and_parts_on_a_circle() -> None:
     assert column.features(pd.Series(["1970-01-05T06:00"]))[0].tolist() == got[0].tolist()
 
 
-def test_words_fall_in_the_same_places_everywhere() -> None:
-    counts = np.expm1(word_counts(pd.Series(["Late late payment", None, ""]), 8))
-    assert counts.sum(axis=1) == pytest.approx([3, 0, 0])
-    assert np.flatnonzero(counts[0]).tolist() == sorted(set(_places("late", "payment")))
-    column = TextColumn("x", (0.0,) * 8, (1.0,) * 8, indicator=True)
-    assert column.features(pd.Series(["late", None]))[:, -1].tolist() == [0, 1] and column.width == 9
-
-
-def _places(*words: str) -> list[int]:
-    """CRC-32, bit by bit."""
-    places = []
-    for word in words:
-        crc = 0xFFFFFFFF
-        for byte in word.encode():
-            crc ^= byte
-            for _ in range(8):
-                crc = (crc >> 1) ^ (0xEDB88320 if crc & 1 else 0)
-        places.append((crc ^ 0xFFFFFFFF) % 8)
-    return places
-
-
 def test_categories_with_a_number_for_missing_ones() -> None:
     column = CategoryColumn("x", ("a", "b"), missing=True)
     for dtype in ("object", "str", "category"):
@@ -105,10 +80,3 @@ def test_numbers_refuse_dates_and_show_text() -> None:
     with pytest.raises(DataError, match="column 'x' has text where the training rows have numbers, such as 'many'"):
         column.encode(pd.Series(["1", "many"]))
     assert column.encode(pd.Series(["1.5", None])).tolist() == [1.5, 0.0]
-
-
-def test_free_text_has_many_words_or_characters_and_seldom_repeats() -> None:
-    assert looks_free(pd.Series([f"the customer {i} called again" for i in range(60)]))
-    assert not looks_free(pd.Series(["the customer called again"] * 60))
-    assert not looks_free(pd.Series([f"n{i}" for i in range(60)])) and not looks_free(pd.Series(range(60)))
-    assert is_free_text(1, 41, 50, 100) and not is_free_text(1, 41, 49, 100) and not is_free_text(1, 41, 50, 300)

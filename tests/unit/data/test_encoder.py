@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import datetime
 import decimal
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -48,6 +49,27 @@ def test_constant_columns_become_zero() -> None:
         pd.DataFrame({"x": [3.3], "z": [1.0]})
     )
     assert encoded[0, 0] == 0
+
+
+def test_columns_that_say_nothing_may_be_left_out_and_are_not_needed_then() -> None:
+    rows = {
+        "number": [3.3, 3.3, 3.3], "holes": [1.0, None, 1.0], "word": ["a"] * 3, "gaps": ["a", None, "a"],
+        "day": pd.to_datetime(["2024-01-01"] * 3), "text": ["one two three four"] * 3, "x": [1.0, 2.0, 4.0],
+    }  # fmt: skip
+    frame = pd.DataFrame(rows)
+    how: dict[str, Any] = {"missing": "indicator", "dates": "parts", "text": "hash", "kinds": {"text": "text"}}
+    encoder = TableEncoder.fit(frame, constant="drop", **how)
+    assert encoder == TableEncoder.fit_chunks([frame.iloc[:1], frame.iloc[1:]], constant="drop", **how)
+    assert encoder.columns() == ["holes", "x", "gaps"]
+    assert [note for note in encoder.notes if "the same value in every training row" in note] == list(encoder.notes)
+    assert [note.split("'")[1] for note in encoder.notes] == ["number", "word", "day", "text"]
+    kept = TableEncoder.fit(frame, **how)
+    assert sorted(kept.columns()) == sorted(rows)
+    encoder.encode(frame[["x", "gaps", "holes"]])
+    with pytest.raises(DataError, match="no column 'x'"):
+        encoder.encode(frame.drop(columns="x"))
+    alone = TableEncoder.fit(frame[["number", "word"]], constant="drop")
+    assert alone.columns() == ["number", "word"]
 
 
 def test_missing_numbers_take_the_training_median() -> None:

@@ -63,7 +63,10 @@ def test_decimal_commas_with_three_places_are_no_thousands() -> None:
     assert (amounts.column().kind, amounts.note()) == ("number", "")
     large = Impression("amount", separator=";")
     large.add(pd.Series(["1.234,50", "2.000,00"]))
-    assert "thousands" in large.note()
+    assert (large.column().kind, large.column().written) == ("number", "1.234,56")
+    unclear = Impression("amount", separator=";")
+    unclear.add(pd.Series(["1.234", "2,500"]))
+    assert unclear.column().kind == "category" and "thousands" in unclear.note()
 
 
 def test_marks_among_numbers_are_missing_values_and_told() -> None:

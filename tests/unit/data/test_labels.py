@@ -86,6 +86,7 @@ def test_a_label_that_only_test_rows_have_is_refused_by_name() -> None:
         (np.array([1j, 2j]), "should hold numbers or text; found dtype complex"),
         (np.zeros(3, dtype=[("a", int)]), "should hold numbers or text"),
         (np.arange(50), "50 different values in 50 rows, so it looks like an identifier"),
+        (np.array(["yes", "no", "yes "] * 3), r"labels 'yes' and 'yes ', which differ in blanks only"),
         (np.repeat(np.linspace(0, 1, 40), 5), "looks like a measurement"),
     ],
 )

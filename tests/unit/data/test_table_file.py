@@ -156,7 +156,7 @@ def test_thousands_ambiguous_dates_and_columns_without_news_are_noted(tmp_path: 
     file = TableFile(written(tmp_path, text))
     assert file.kinds == {"a": "category", "b": "date", "c": "number", "d": "number", "e": "number"}
     assert [note.split(" has ")[0] for note in file.notes] == [f"column '{name}'" for name in "abcde"]
-    assert "thousands separators" in file.notes[0] and "read as %d/%m/%Y" in file.notes[1]
+    assert "thousands" in file.notes[0] and "read as %d/%m/%Y" in file.notes[1]
     assert whole(file)["b"].dt.month.tolist() == [2, 4, 6]
 
 

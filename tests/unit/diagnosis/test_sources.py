@@ -25,7 +25,7 @@ def test_a_table_becomes_numbers_without_gaps(tmp_path: Path) -> None:
         seen=pd.date_range("2024-01-01", periods=300), review=words, y=np.where(np.arange(300) % 10, "no", "yes"),
     )  # fmt: skip
     found = read_table_source(path, "y")
-    assert found.X.shape == (300, 1 + 2 + 1 + 64)
+    assert found.X.shape == (300, 1 + 2 + 5 + 64)  # a date: days, and two for month and weekday each
     assert np.isfinite(found.X).all()
     assert found.class_names == ("no", "yes")
     assert found.counts == (270, 30)

@@ -44,9 +44,21 @@ def test_data_alone_have_the_fingerprint_that_they_always_had() -> None:
 
 
 def test_test_rows_are_taken_in_as_they_always_were(tmp_path: Path) -> None:
-    path = write(tmp_path / "test.csv", "a,b\n1,2\n")
+    path = write(tmp_path / "test.npz")
     expected = fingerprint_of({"data": "digits", "test": str(path)})
     assert fingerprint("digits", ProblemSettings(test=str(path))) == expected
+
+
+def test_files_of_tables_count_by_how_they_are_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    table, array = write(tmp_path / "split" / "train.csv", "a,b\n1,2\n"), write(tmp_path / "x.npz")
+    given = [(str(table), {}), (str(table.parent), {}), ("digits", {"test": str(table)}), (str(array), {}), ("digits", {})]
+
+    def all_of() -> list[str]:
+        return [fingerprint(data, ProblemSettings(**settings)) for data, settings in given]
+
+    before = all_of()
+    monkeypatch.setattr("steelyard.problems._fingerprint.READING", 10_000)
+    assert [one != other for one, other in zip(before, all_of(), strict=True)] == [True, True, True, False, False]
 
 
 @pytest.mark.parametrize(

@@ -164,7 +164,7 @@ def _nodes_of(mask: Tensor, nodes: int, key: str, name: str) -> Tensor:
 def _of_table(path: Path, target: str | None, rule: EdgeRule, directed: bool, drop: Sequence[str], missing: str) -> Graph:
     if directed:
         raise ArgumentError("directed", "left out, as edges of a rule have no direction", "true")
-    raw = read_path(path, target, "tables")
+    raw = read_path(path, target, "tables", drop=drop)
     part = raw.parts["train"]
     frame: Any = part.inputs
     if rule.column not in frame.columns:
