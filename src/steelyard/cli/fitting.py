@@ -73,6 +73,7 @@ def fit(data: Path, **options: Any) -> None:
     if options["regime"] != "auto":
         resolve_regime(options["regime"])
     local_device(options["device"])
+    _check_metric(options)
     out = options["out"] or Path("models") / data.name.split(".")[0]
     _check_folder(out)
     request = FileRequest(
@@ -130,6 +131,17 @@ def _check_folder(out: Path) -> None:
         raise SteelyardError(f"cannot write a model into {out}: it is a file; name another folder with --out")
     if out.is_dir() and any(out.iterdir()) and not (out / "model.json").exists():
         raise SteelyardError(f"{out} holds other files and no model: name another folder with --out")
+
+
+def _check_metric(options: dict[str, Any]) -> None:
+    """A wrong metric is said before the file is read."""
+    import numpy as np
+
+    from steelyard.estimator.scoring import metric_of
+
+    if options["metric"] == "expected_cost" and options["costs"] is None:
+        raise ArgumentError("--costs", "given, for --metric expected_cost", "nothing")
+    metric_of(options["metric"], np.zeros((2, 2)))
 
 
 def _check_decision(options: dict[str, Any]) -> None:
@@ -212,14 +224,25 @@ def _costs(text: str, class_names: tuple[str, ...]) -> np.ndarray:
     if len(class_names) > MOST_COSTS:
         raise ArgumentError("--costs", f"left out for more than {MOST_COSTS} classes; in Python, decision=cost matrix", text)
     table = 1.0 - np.eye(len(class_names))
+    said = set[tuple[int, int]]()
     for part in text.split(","):
         pair, sign, value = part.rpartition("=")
-        true, colon, decided = pair.partition(":")
         try:
             cost = float(value)
         except ValueError:
             cost = float("nan")
-        if not (sign and colon and np.isfinite(cost)):
+        if not (sign and ":" in pair and np.isfinite(cost)):
             raise ArgumentError("--costs", "TRUE:DECIDED=COST, such as fraud:honest=100", repr(part))
-        table[_class(true.strip(), class_names), _class(decided.strip(), class_names)] = cost
+        cell = _mistake(pair, class_names)
+        if cell in said:
+            raise ArgumentError("--costs", "one cost for each kind of decision", f"two for {pair.strip()!r}")
+        said.add(cell)
+        table[cell] = cost
     return table
+
+
+def _mistake(pair: str, class_names: tuple[str, ...]) -> tuple[int, int]:
+    """The classes of TRUE:DECIDED, whose names may hold colons too."""
+    halves = [(pair[:at].strip(), pair[at + 1 :].strip()) for at, sign in enumerate(pair) if sign == ":"]
+    true, decided = next((both for both in halves if set(both) <= set(class_names)), halves[0])
+    return _class(true, class_names), _class(decided, class_names)

@@ -7,11 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from steelyard.cli.options import key_value, names_of
+from steelyard.cli.options import names_of
 from steelyard.core.errors import ArgumentError
 
 if TYPE_CHECKING:
     from steelyard.estimator.table_model import TableModel
+
+ROUNDING = 1e-3
+"""How far shares may sum from 1."""
 
 
 @click.command(short_help="Score a file with a fitted model.")
@@ -45,6 +48,9 @@ def predict(model: Path, data: Path, **options: Any) -> None:
         console.print(
             f"note: column '{name}' has {count:,} values that training rows did not have", style="yellow", markup=False
         )
+    if done.absent:
+        named = ", ".join(map(repr, done.absent[:8])) + (", ..." if len(done.absent) > 8 else "")
+        console.print(f"note: {data} lacks {named}, which the model does not use", style="yellow", markup=False, soft_wrap=True)
     if options["prior"] is not None:
         shares = ", ".join(f"{name} {100 * share:.3g} %" for name, share in zip(done.decided, done.prior, strict=True))
         console.print(f"class mix: {shares}", markup=False)
@@ -62,16 +68,28 @@ def _prior(text: str | None, model: TableModel) -> Any:
     labels = {label_name(label): label for label in model.classes.tolist()}
     shares: dict[Any, float] = {}
     for part in text.split(","):
-        name, value = key_value("--prior", part, "fraud=0.01")
+        name, sign, value = (piece.strip() for piece in part.rpartition("="))
+        if not (sign and name):
+            raise ArgumentError("--prior", "CLASS=SHARE, such as fraud=0.01, or em", repr(part))
         if name not in labels:
             raise ArgumentError("--prior", f"shares of the classes {', '.join(labels)}", f"'{name}'")
-        try:
-            shares[labels[name]] = float(value)
-        except ValueError:
-            raise ArgumentError("--prior", "CLASS=SHARE, such as fraud=0.01", repr(part)) from None
+        if labels[name] in shares:
+            raise ArgumentError("--prior", "one share for each class", f"two for '{name}'")
+        shares[labels[name]] = _share(value, part)
     left = [label for label in labels.values() if label not in shares]
-    if len(left) == 1:
-        shares[left[0]] = 1 - sum(shares.values())
+    total = sum(shares.values())
     if left[1:]:
         raise ArgumentError("--prior", "shares of all classes but at most one", f"{len(left)} classes without")
-    return shares
+    if total > 1 + ROUNDING or (not left and total < 1 - ROUNDING):
+        raise ArgumentError("--prior", "shares that sum to 1", f"{text!r}, which sums to {total:g}")
+    return shares | {label: max(1 - total, 0.0) for label in left}
+
+
+def _share(text: str, part: str) -> float:
+    try:
+        share = float(text)
+    except ValueError:
+        share = -1.0
+    if not 0 <= share <= 1:
+        raise ArgumentError("--prior", "CLASS=SHARE with a share from 0 to 1, such as fraud=0.01", repr(part))
+    return share

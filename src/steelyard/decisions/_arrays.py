@@ -34,7 +34,8 @@ def as_scores(scores: Any, argument: str) -> Floats:
     """Scores `[N, C]` as float64; minus infinity is allowed, for it is the logarithm of 0.
 
     Raises:
-        ArgumentError: not numbers, not two-dimensional, no rows, fewer than two classes, or NaN or plus infinity.
+        ArgumentError: not numbers, not two-dimensional, no rows, fewer than two classes, NaN or plus infinity, or a row of
+            minus infinity alone.
     """
     try:
         values = as_array(scores).astype(np.float64)
@@ -46,6 +47,9 @@ def as_scores(scores: Any, argument: str) -> Floats:
     wrong = np.isnan(values) | (values == np.inf)
     if wrong.any():
         raise ArgumentError(argument, "free of NaN and infinity", f"{int(wrong.any(1).sum())} rows with some")
+    empty = (values == -np.inf).all(1)
+    if empty.any():
+        raise ArgumentError(argument, "finite for one class of each row at least", f"{int(empty.sum())} rows of minus infinity")
     return values
 
 
@@ -176,3 +180,26 @@ def like(result: NDArray[Any], given: Any) -> Any:
 def finite_logs(scores: Tensor) -> Tensor:
     """Scores with minus infinity (the logarithm of 0) replaced by what is far below the row's largest, but finite."""
     return torch.where(scores == -torch.inf, scores.amax(1, keepdim=True) + np.log(LEAST), scores)
+
+
+def log_proba_of(scores: Tensor) -> Tensor:
+    """Log-probabilities `[N, C]` float64 of scores; what already are log-probabilities stays exactly as it is.
+
+    Subtracting the logarithm of a sum that is 1 but for rounding would move them off the threshold that they stand on.
+    """
+    wide = finite_logs(scores.double())
+    total = wide.logsumexp(1, keepdim=True)
+    return torch.where(total.abs() <= ROUNDING, wide, wide - total)
+
+
+def reaches(logs: Tensor, least: Tensor, given: torch.dtype) -> Tensor:
+    """Whether probabilities are at least some number, of equals too: a logarithm is rounded, so its last digits do not count.
+
+    Args:
+        logs: log-probabilities.
+        least: the numbers, 0 or more; broadcast.
+        given: the type that the scores came in.
+    """
+    bar = least.double().log()
+    rounding = 4 * torch.finfo(torch.float64 if given == torch.float64 else torch.float32).eps
+    return logs >= torch.where(bar.isfinite(), bar - rounding * bar.abs(), bar)

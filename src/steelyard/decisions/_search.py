@@ -25,6 +25,10 @@ CUTS_A_CLASS = 64
 """The same for each class of several, each time it is its turn."""
 NONE_RIGHT = 1e3
 """What a class of which no row is decided rightly costs where logarithms of recalls are summed."""
+FEW_SCORES = 10_000
+"""Scores N * C up to which more starts are tried: with few rows the metric has many local optima, and a start costs little."""
+PUSH = 2.0
+"""By how much the log-probability of one class is raised, or lowered, for a further start."""
 SWEEPS = 50
 """Most times that every class has its turn."""
 BETTER = 1e-12
@@ -234,14 +238,19 @@ def cut_at(line: Line, cut: int) -> float:
 
 
 def ascend(logs: Floats, judge: Judge) -> Floats:
-    """Thresholds of probabilities `[C]`, adding up to 1, that are good for the metric: coordinate ascent from two starts.
+    """Thresholds of probabilities `[C]`, adding up to 1, that are good for the metric: coordinate ascent from several starts.
 
     Each class in turn is given the best of all thresholds. Classes without rows keep those that they start with. What was found
-    is judged as it will decide: equal scores may part when offsets become thresholds.
+    is judged as it will decide: equal scores may part when offsets become thresholds. The starts are equal thresholds and class
+    shares; with few rows, and a metric by name, also both with one class favoured, or put at a disadvantage.
     """
     share = np.maximum(judge.mass, judge.mass[judge.mass > 0].min())
     equal = np.zeros(logs.shape[1])
-    found = [np.exp(-_ascended(logs, judge, start)) for start in (equal, -np.log(share / share.sum()))]
+    starts = [equal, -np.log(share / share.sum())]
+    if logs.size <= FEW_SCORES and isinstance(judge.metric, str):
+        pushed = [sign * PUSH * (np.arange(len(equal)) == c) for c in np.flatnonzero(judge.mass > 0) for sign in (1, -1)]
+        starts += [start + push for start in starts for push in pushed]
+    found = [np.exp(-_ascended(logs, judge, start)) for start in starts]
     thresholds = [one / one.sum() for one in (*found, np.exp(equal))]
     return max(thresholds, key=lambda one: judge.value((logs - np.log(one)).argmax(1)))
 

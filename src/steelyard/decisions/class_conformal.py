@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from steelyard.core.errors import ArgumentError
 from steelyard.core.loss import check_classes
-from steelyard.decisions._arrays import as_array, as_proba, as_target, finite_logs
+from steelyard.decisions._arrays import as_array, as_proba, as_target, log_proba_of, reaches
 
 OUTSIDE = 1000.0
 """By how much the log-probability of a class outside the set is lowered: its probability is 0 beside those inside."""
@@ -109,8 +109,8 @@ class ClassConformal(nn.Module):
         """Log-probabilities `[N, C]` of which the largest is that of the most probable class in the set."""
         lowest, _ = self._fitted()
         check_classes(scores, len(lowest))
-        logs = torch.log_softmax(finite_logs(scores.double()), 1)
-        return torch.where(logs.exp() >= lowest, logs, logs - OUTSIDE)
+        logs = log_proba_of(scores)
+        return torch.where(reaches(logs, lowest, scores.dtype), logs, logs - OUTSIDE)
 
     def to_json(self) -> dict[str, Any]:
         """Plain values from which `from_json` makes the same again, exactly."""

@@ -48,17 +48,19 @@ class Temperature(nn.Module):
     Args:
         temperature: above 0; above 1 makes probabilities less certain.
         bias: `[C]`, finite; None for no bias.
+        zero: the logarithm of the probability that a score of minus infinity (the logarithm of 0) stands for, below 0; None
+            for 708 below the row's largest score, about the logarithm of the smallest number.
 
     Attributes:
         temperature: float64 scalar.
         bias: float64 `[C]`, or None.
+        zero: float64 scalar, or None.
 
     Shape:
-        scores `[N, C]` (logits or log-probabilities) to scores `[N, C]`, at least float32. A score of minus infinity (the
-        logarithm of 0) counts as 708 below the row's largest, about the logarithm of the smallest number.
+        scores `[N, C]` (logits or log-probabilities) to scores `[N, C]`, at least float32.
 
     Raises:
-        ArgumentError: a temperature that is not above 0, or a bias that is no finite vector.
+        ArgumentError: a temperature that is not above 0, a bias that is no finite vector, or a zero that is not below 0.
 
     Reference:
         Guo, Pleiss, Sun, Weinberger: On calibration of modern neural networks, ICML 2017. With bias: Alexandari, Kundaje,
@@ -71,8 +73,9 @@ class Temperature(nn.Module):
 
     temperature: Tensor
     bias: Tensor | None
+    zero: Tensor | None
 
-    def __init__(self, temperature: float = 1.0, bias: Any = None) -> None:
+    def __init__(self, temperature: float = 1.0, bias: Any = None, zero: float | None = None) -> None:
         super().__init__()
         if not (math.isfinite(temperature) and temperature > 0):
             raise ArgumentError("temperature", "a finite number above 0", temperature)
@@ -81,13 +84,16 @@ class Temperature(nn.Module):
         if values is not None and (values.ndim != 1 or len(values) < 2 or not bool(values.isfinite().all())):
             raise ArgumentError("bias", "finite numbers of shape [C], or None", f"shape {list(values.shape)}: {bias!r:.60}")
         self.register_buffer("bias", values)
+        if zero is not None and not (math.isfinite(zero) and zero < 0):
+            raise ArgumentError("zero", "a finite number below 0, the logarithm of a probability, or None", zero)
+        self.register_buffer("zero", None if zero is None else torch.tensor(float(zero), dtype=torch.float64))
 
     def forward(self, scores: Tensor) -> Tensor:
         """Calibrated scores `[N, C]`."""
         wide = upcast(scores)
         if self.bias is not None:
             check_classes(scores, len(self.bias))
-        calibrated = finite_logs(wide.double()) / self.temperature
+        calibrated = _without_zeros(wide.double(), self.zero) / self.temperature
         if self.bias is not None:
             calibrated = calibrated + self.bias
         return calibrated.to(wide.dtype)
@@ -118,39 +124,74 @@ class Temperature(nn.Module):
             The temperature is kept within a factor of 1000 of the spread of the scores (root mean square distance from the
             row's mean), or of 1, whichever allows more: where the scores separate the classes the best is 0. The biases are
             held near 0 with the strength of a hundredth of a row, for one of a class without rows would be minus infinity.
+            Where a true class was given the probability 0, as forests do, likelihood would make all scores equal to forgive
+            it: zeros then count as half of the smallest probability above 0 in these rows, if that is more likely.
 
         Example:
             >>> Temperature.fit([[2.0, 0.0]] * 4, [0, 0, 0, 1]).temperature.item()  # 2 / log 3
             1.820478453253...
         """
-        values = finite_logs(torch.from_numpy(as_scores(logits, "logits"))).numpy()
-        rows, classes = values.shape
+        scores = torch.from_numpy(as_scores(logits, "logits"))
+        rows, classes = scores.shape
         truth, weight = as_target(target, rows, classes), as_weight(sample_weight, rows)
-        centred = values - values.mean(1, keepdims=True)
-        spread = math.sqrt(float(weight @ np.square(centred).mean(1)) / weight.sum())
-        if spread == 0 and not bias:
-            return cls()
-        unit = spread or 1.0
-        problem = _Problem(
-            np.ascontiguousarray(centred.T) / unit, truth, weight / weight.sum(), PULL / weight.sum() if bias else None
-        )
-        low, high = min(1 / REACH, unit), max(REACH, unit)
-        starts = [np.array([slope] + [0.0] * (classes if bias else 0)) for slope in (unit, 1.0)]  # unit: T = 1
-        found = _newton(problem, min(starts, key=lambda at: problem.expanded(at)[0]), low, high)
-        return cls(unit / float(found[0]), found[1:] if bias else None)
+        zeros: list[float | None] = [None]
+        if bool((scores[torch.arange(rows), torch.from_numpy(truth)] == -torch.inf)[torch.from_numpy(weight > 0)].any()):
+            zeros.append(_half_of_smallest(scores))
+        found = [_fitted(_without_zeros(scores, zero).numpy(), truth, weight, bias) for zero in zeros]
+        best = min(range(len(found)), key=lambda i: found[i][0])
+        _, temperature, biases = found[best]
+        return cls(temperature, biases, zeros[best])
 
     def to_json(self) -> dict[str, Any]:
         """Plain values from which `from_json` makes the same again, exactly."""
-        return {"temperature": float(self.temperature), "bias": None if self.bias is None else self.bias.tolist()}
+        state: dict[str, Any] = {
+            "temperature": float(self.temperature),
+            "bias": None if self.bias is None else self.bias.tolist(),
+        }
+        return state if self.zero is None else state | {"zero": float(self.zero)}
 
     @classmethod
     def from_json(cls, state: dict[str, Any]) -> Temperature:
         """What `to_json` described."""
-        return cls(state["temperature"], state["bias"])
+        return cls(state["temperature"], state["bias"], state.get("zero"))
 
     def extra_repr(self) -> str:
         """Shown by print(decision)."""
-        return f"temperature={float(self.temperature):.6g}" + ("" if self.bias is None else f", bias={self.bias.tolist()[:8]}")
+        parts: dict[str, Any] = {"bias": None if self.bias is None else self.bias.tolist()[:8]}
+        parts["zero"] = None if self.zero is None else round(float(self.zero), 4)
+        known = "".join(f", {name}={value}" for name, value in parts.items() if value is not None)
+        return f"temperature={float(self.temperature):.6g}{known}"
+
+
+def _without_zeros(scores: Tensor, zero: Tensor | float | None) -> Tensor:
+    """Scores with minus infinity replaced by what stands for it, which is never above the row's smallest."""
+    if zero is None:
+        return finite_logs(scores)
+    least = scores.where(scores > -torch.inf, torch.inf).amin(1, keepdim=True)
+    return torch.where(scores == -torch.inf, torch.minimum(scores.logsumexp(1, keepdim=True) + zero, least), scores)
+
+
+def _half_of_smallest(scores: Tensor) -> float:
+    """Logarithm of half of the smallest probability above 0."""
+    logs = torch.log_softmax(scores, 1)
+    return float(logs[logs > -torch.inf].min()) - math.log(2)
+
+
+def _fitted(values: Floats, truth: Ints, weight: Floats, bias: bool) -> tuple[float, float, Floats | None]:
+    """The objective reached, the temperature and the biases."""
+    classes = values.shape[1]
+    centred = values - values.mean(1, keepdims=True)
+    size = max(float(np.abs(centred).max()), 1e-300)  # whose square may be no number
+    spread = size * math.sqrt(float(weight @ np.square(centred / size).mean(1)) / weight.sum())
+    if spread == 0 and not bias:
+        return math.log(classes), 1.0, None
+    unit = spread or 1.0
+    pull = PULL / weight.sum() if bias else None
+    problem = _Problem(np.ascontiguousarray(centred.T) / unit, truth, weight / weight.sum(), pull)
+    low, high = min(1 / REACH, unit), max(REACH, unit)
+    starts = [np.array([slope] + [0.0] * (classes if bias else 0)) for slope in (unit, 1.0)]  # unit: T = 1
+    found = _newton(problem, min(starts, key=lambda at: problem.expanded(at)[0]), low, high)
+    return problem.expanded(found)[0], unit / float(found[0]), found[1:] if bias else None
 
 
 @dataclass(frozen=True)

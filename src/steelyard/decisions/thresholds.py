@@ -20,9 +20,10 @@ from steelyard.decisions._arrays import (
     as_proba,
     as_target,
     as_weight,
-    finite_logs,
     log_of,
+    log_proba_of,
     mass_of,
+    reaches,
 )
 from steelyard.decisions._search import Judge, Line, MetricLike, ascend, best_binary, cut_at
 
@@ -80,7 +81,7 @@ class Thresholds(nn.Module):
 
     def forward(self, scores: Tensor) -> Tensor:
         """Scores `[N, C]` of which the largest is decided for."""
-        logs = torch.log_softmax(finite_logs(scores.double()), 1)
+        logs = log_proba_of(scores)
         if self.cost is not None:
             check_classes(scores, len(self.cost))
             return -(logs.exp() @ self.cost.double())
@@ -91,14 +92,15 @@ class Thresholds(nn.Module):
         if chosen < 0:
             return shifted
         others = torch.arange(len(self.thresholds), device=scores.device) != chosen
-        cut, p = self._cut(), logs[:, chosen].exp()
+        cut = self._cut()
         odds = logs[:, chosen] - logs[:, others].logsumexp(1)
         ruled = shifted if len(others) == 2 else logs.clone()
         best = ruled[:, others].amax(1)
         own = best + odds.clamp(np.log(LEAST), -np.log(LEAST)) - (_log(cut) - _log(1 - cut))
         # Rounding, and equal scores, must not decide otherwise than the threshold.
-        above, below = (torch.nextafter(best.detach(), torch.full_like(p, end)) for end in (torch.inf, -torch.inf))
-        own = torch.where(p >= cut, torch.where(own > best, own, above), torch.where(own < best, own, below))
+        above, below = (torch.nextafter(best.detach(), torch.full_like(best, end)) for end in (torch.inf, -torch.inf))
+        found = reaches(logs[:, chosen], logs.new_tensor(cut), scores.dtype)
+        own = torch.where(found, torch.where(own > best, own, above), torch.where(own < best, own, below))
         return torch.where(others, ruled, own[:, None])
 
     def decide(self, proba: Any) -> Any:
@@ -147,7 +149,8 @@ class Thresholds(nn.Module):
 
         Two classes: all cuts between two probabilities are looked at, in O(N log N), and the best is taken, of equals the
         nearest to 0.5. More classes: coordinate ascent, in which each class in turn is given the best of all thresholds, from
-        equal thresholds and from the class shares; the result is a local optimum, and never worse than the largest probability.
+        equal thresholds, the class shares, and with few rows more; the result is a local optimum, and never worse than the
+        largest probability.
 
         Args:
             proba: `[N, C]`, of rows that were not trained on.

@@ -37,9 +37,10 @@ class SteelyardClassifier(TakesTables, ClassifierMixin, BaseEstimator):  # type:
         model: a network by name, a `torch.nn.Module`, a function that makes one, or "auto".
         metric: what method and decision should be best for: "balanced_accuracy", "auprc", "auroc", "f1", "macro_f1", "g_mean",
             "mcc", "worst_recall", "accuracy", "log_loss", "brier", "expected_cost", or a function of probabilities `[N, C]` and
-            classes `[N]` (0 to C-1), the higher the better.
+            classes `[N]` (0 to C-1), the higher the better, that is given `sample_weight=` too if it takes that.
         decision: "auto" follows the metric; else "argmax", the name of a metric, a cost matrix `[C, C]` (cost[true, decided]),
-            `Thresholds`, or a function of held-out probabilities and classes that returns `Thresholds`.
+            `Thresholds`, or a function of held-out probabilities and classes (and `sample_weight=`, if it takes that) that
+            returns `Thresholds`.
         n_seeds: members, trained at once where the method allows it; with folds there are at least as many as folds.
         validation: a fraction of the rows to hold out, a number of folds, or "auto": 5 folds up to 20,000 rows, else 15 %.
         device: "auto", "cpu", "cuda", ...; predictions are made on the CPU.

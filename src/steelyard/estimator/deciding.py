@@ -13,9 +13,9 @@ from torch import Tensor
 from steelyard.core.errors import ArgumentError
 from steelyard.core.seeds import derive
 from steelyard.decisions import Temperature, Thresholds
-from steelyard.estimator.scoring import ON_PROBABILITIES, Metric
+from steelyard.estimator.scoring import ON_PROBABILITIES, Metric, weights_for
 
-Decision: TypeAlias = "str | Thresholds | np.ndarray | Callable[[np.ndarray, np.ndarray], Thresholds]"
+Decision: TypeAlias = "str | Thresholds | np.ndarray | Callable[..., Thresholds]"
 SEARCHED = ("f1", "macro_f1", "g_mean", "mcc")
 """Metrics whose best thresholds have no closed form."""
 PARTS = 5
@@ -156,7 +156,7 @@ def thresholds_for(decision: Decision, proba: np.ndarray, held: Held) -> Thresho
         target, weights = held.target.numpy(), held.weights_array()
         return Thresholds.for_metric(proba, target, decision, positive=positive, sample_weight=weights)
     if callable(decision):
-        made = decision(proba, held.target.numpy())
+        made = decision(proba, held.target.numpy(), **weights_for(decision, held.weights_array()))
         if not isinstance(made, Thresholds):
             raise ArgumentError("decision", "a function that returns Thresholds", f"one that returned {type(made).__name__}")
         return made
@@ -177,6 +177,24 @@ def cost_matrix(cost: Any, classes: int | None = None) -> np.ndarray:
     if table.shape != (size, size) or not np.isfinite(table).all():
         raise ArgumentError("decision", f"finite costs of shape [{size}, {size}]: cost[true, decided]", list(table.shape))
     return table
+
+
+def follows_mix(decision: Decision, metric: Metric) -> bool:
+    """Whether decisions go by the probabilities for the class mix where the model is used.
+
+    Least expected cost and the largest probability do. Thresholds over class shares decide the same under every mix, since
+    shares and probabilities change together; those that were searched hold for the probabilities they were searched on.
+    """
+    found = decision_of(decision, metric)
+    if isinstance(found, str):
+        return found in ("argmax", "accuracy")
+    return goes_by_mix(found) if isinstance(found, Thresholds) else not callable(found)
+
+
+def goes_by_mix(thresholds: Thresholds) -> bool:
+    """The same of thresholds of which it is not known how they came about: costs, and equal thresholds."""
+    known = thresholds.thresholds
+    return thresholds.cost is not None or (known is not None and bool((known == known[0]).all()))
 
 
 def decision_words(decision: Decision, metric: Metric) -> str:

@@ -21,7 +21,7 @@ from steelyard.estimator.deciding import Decision
 from steelyard.estimator.importance import permutation_importance
 from steelyard.estimator.judge import alerts, judge, precision_recall
 from steelyard.estimator.reading import FileRequest, FileTable, read_for_training
-from steelyard.estimator.scoring import Judge
+from steelyard.estimator.scoring import Judge, metric_of
 from steelyard.estimator.splitting import Split, choose_split
 from steelyard.estimator.table import Table
 from steelyard.estimator.table_model import TableModel
@@ -89,7 +89,7 @@ def fit_file(
     encoder = TableEncoder.fit_chunks(table.of(split.train), kinds=kinds, seed=derive(seed, "encoder"), **TREATMENT)
     inputs = table.encode(encoder, onehot=not embeds_categories(model))
     say(f"training on {len(split.train):,} rows")
-    network = usual_network(model, len(split.train))
+    network = usual_network(model, len(split.train), encoder.width)
     encoded = Table(encoder, inputs, table.target, table.class_names, split, None, *network)
     fitted = train_encoded(
         encoded, table.classes, method=method, regime=regime, metric=metric, decision=decision, n_seeds=members, device=device,
@@ -99,13 +99,15 @@ def fit_file(
         fitted.facts["decision"]["words"] = decision_words
     say(f"judging on {len(table.test):,} test rows")
     facts = _facts(request, table, fitted)
-    facts |= _judged(table, fitted, _rows(inputs, table.test), seed)
+    facts |= _judged(table, fitted, metric, _rows(inputs, table.test), seed)
     if importance:
         facts |= _importance(table, fitted, inputs, seed)
     facts["seconds"] = time.perf_counter() - began
     schema = table.files[0].schema()
     fitted.facts["schema"] = {name: schema[name] for name in encoder.columns()}
     fitted.facts["target"] = request.target
+    known = {*encoder.columns(), request.target}
+    fitted.facts["unused"] = [name for name in (*table.files[0].columns, *request.drop) if name not in known]
     return fitted, facts
 
 
@@ -127,7 +129,7 @@ def _facts(request: FileRequest, table: FileTable, model: TableModel) -> Json:
         "rows": rows,
         "class_names": list(table.class_names),
         "counts": counts,
-        "columns": table.columns(set(model.encoder.columns())),
+        "columns": table.columns(model.encoder),
         "notes": list(dict.fromkeys([*table.notes, *facts["notes"]])),
     }
     return {
@@ -145,12 +147,16 @@ def _facts(request: FileRequest, table: FileTable, model: TableModel) -> Json:
     }
 
 
-def _judged(table: FileTable, model: TableModel, inputs: Any, seed: int) -> Json:
-    """Scores on the test rows."""
+def _judged(table: FileTable, model: TableModel, metric: str | Judge, inputs: Any, seed: int) -> Json:
+    """Scores on the test rows, that of the metric which was asked for among them."""
     proba = model.proba_of(inputs)
     decided = model.decided(proba)
     target, counts = table.target[table.test].numpy(), table.counts()["train"]
     found: Json = {"test": judge(proba, decided, target, counts, seed=derive(seed, "judge"))}
+    named = metric_of(metric, None if model.thresholds.cost is None else model.thresholds.cost.numpy())
+    if named.name not in found["test"]["metrics"]:
+        value, *ends = named.estimated(proba, decided, target, None, derive(seed, "judge"))
+        found["test"]["metrics"][named.name], found["test"]["intervals"][named.name] = value, ends
     if len(counts) == 2:
         one = int(np.argmin(counts)) if counts[0] != counts[1] else 1
         found["precision_recall"] = precision_recall(proba[:, one], target == one, decided == one)

@@ -92,6 +92,7 @@ class TakesTables:
         from sklearn.utils.validation import validate_data
 
         if is_frame(X):
+            X = _collected(X)
             frame = named(to_frame(X))
             validate_data(self, X, reset=reset, skip_check_array=True)
             if reset and (len(frame) == 0 or frame.shape[1] == 0):
@@ -160,7 +161,7 @@ def labels_of(y: Any) -> tuple[np.ndarray, np.ndarray]:
     except TypeError:
         kinds = " and ".join(sorted({type(value).__name__ for value in values}))
         raise ValueError(f"Unknown label type: {kinds} values in one column of labels; make them all of one type") from None
-    if values.dtype.kind in "biufO":
+    if values.dtype.kind in "biufOS":
         check_classification_targets(values)
     return classes, codes.reshape(-1).astype(np.int64)
 
@@ -206,13 +207,20 @@ def _library(data: Any) -> str:
     return type(data).__module__.partition(".")[0]
 
 
-def _from_polars(data: Any) -> Frame:
-    """Column by column through numpy, which needs no pyarrow and gives every kind the type that pandas uses for it."""
-    import pandas as pd
+def _collected(data: Any) -> Any:
+    """A lazy frame with its rows; anything else as it is."""
+    if _library(data) != "polars":
+        return data
     import polars as pl
 
-    if isinstance(data, pl.LazyFrame):
-        data = data.collect()
+    return data.collect() if isinstance(data, pl.LazyFrame) else data
+
+
+def _from_polars(data: Any) -> Frame:
+    """Column by column, mostly through numpy, which gives every kind the type that pandas uses for it."""
+    import pandas as pd
+
+    data = _collected(data)
     return pd.DataFrame({series.name: _from_series(series) for series in data.get_columns()}, copy=False)
 
 
@@ -234,6 +242,8 @@ def _from_series(series: Any) -> Any:
     if isinstance(kind, pl.Date | pl.Datetime | pl.Duration):
         wide = series.cast(pl.Datetime("us")) if isinstance(kind, pl.Date) else series
         return wide.to_numpy()
+    if isinstance(kind, pl.Time):
+        return pd.arrays.ArrowExtensionArray(series.to_arrow())
     if isinstance(kind, pl.String | pl.Null):
         return np.array(series.to_list(), dtype=object)
     raise DataError(f"column '{series.name}' holds {kind} values, which are neither numbers nor categories: drop it first")

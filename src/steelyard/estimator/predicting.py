@@ -39,12 +39,14 @@ class Predicted:
         decided: rows decided to be of each class, by label as text.
         prior: the class mix that the probabilities answer for `[C]`.
         unseen: values by column that the training rows did not have, where there are any.
+        absent: columns of the training file that the model does not use and these rows do not have.
     """
 
     rows: int
     decided: dict[str, int]
     prior: np.ndarray
     unseen: dict[str, int]
+    absent: tuple[str, ...] = ()
 
 
 def predict_file(
@@ -65,7 +67,7 @@ def predict_file(
 
     Args:
         model: fitted by `steelyard.estimator.fitting.fit_file`, or by the estimator.
-        path: a CSV, TSV or Parquet file with the columns of the training rows; others are ignored.
+        path: a CSV, TSV or Parquet file with the columns that the model uses; others are ignored.
         out: a CSV or Parquet file to write.
         prior: class mix where the model is used (see `TableModel.predict_proba`); "em" estimates it from these very rows,
             for which the file is read twice.
@@ -80,6 +82,8 @@ def predict_file(
     suffix = suffix_of(out)
     if suffix not in OUT_SUFFIXES:
         raise ArgumentError("out", f"a file that ends in {', '.join(OUT_SUFFIXES)}", out.name)
+    if out.exists() and path.exists() and out.samefile(path):
+        raise ArgumentError("out", f"another file than {path}, whose rows would be lost", "the same")
     names = [label_name(label) for label in model.classes.tolist()]
     if len(set(names)) < len(names):
         names = [f"{name}_{i}" for i, name in enumerate(names)]
@@ -111,7 +115,9 @@ def predict_file(
             say(f"{rows:,} rows")
         if rows == 0:
             raise DataError(f"{path} has no rows")
-    return Predicted(rows, dict(zip(names, counts.tolist(), strict=True)), target, {k: n for k, n in unseen.items() if n})
+    absent = tuple(name for name in model.facts.get("unused", ()) if name not in file.columns)
+    decisions = dict(zip(names, counts.tolist(), strict=True))
+    return Predicted(rows, decisions, target, {name: number for name, number in unseen.items() if number}, absent)
 
 
 def _refuse_absent(model: TableModel, file: TableFile) -> None:
@@ -119,7 +125,7 @@ def _refuse_absent(model: TableModel, file: TableFile) -> None:
     if absent:
         close = nearest(absent[0], [name for name in file.columns if name not in model.encoder.columns()], most=1)
         hint = f" (should '{close[0]}' be called that?)" if close else ""
-        others = f" and {len(absent) - 1} more columns" if len(absent) > 1 else ""
+        others = f" and {len(absent) - 1} more column{'s' * (len(absent) > 2)}" if len(absent) > 1 else ""
         raise DataError(f"{file.path} has no column '{absent[0]}'{others}, which the model was fitted on{hint}")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -145,14 +146,15 @@ class FileTable:
         parts = {"train": self.train, "valid": self.valid, "test": self.test}
         return {name: count(self.target[rows], len(self.classes)).tolist() for name, rows in parts.items() if rows is not None}
 
-    def columns(self, used: set[str]) -> list[Json]:
+    def columns(self, encoder: TableEncoder) -> list[Json]:
         """What a report says about each column."""
-        file, lines = self.files[0], []
+        file, lines, used = self.files[0], [], set(encoder.columns())
+        told = dict(re.findall(r"^column '(.*)' was left out: (.*)$", "\n".join(encoder.notes), re.MULTILINE))
         kinds, missing = file.kinds, file.missing
         for name in file.columns:
             if name == file.target:
                 continue
-            note = self.left_out.get(name, "")
+            note = self.left_out.get(name) or told.get(name, "")
             lines.append(
                 {
                     "name": name,
@@ -204,7 +206,7 @@ def read_for_training(request: FileRequest, say: Say = lambda text: None) -> Fil
 def _test_file(request: FileRequest, file: TableFile) -> TableFile:
     assert request.test is not None
     other = TableFile(request.test, target=request.target, like=file.schema())
-    absent = [name for name in file.columns if name not in other.columns]
+    absent = [name for name in file.columns if name not in other.columns and name not in file.identifiers]
     if absent:
         raise DataError(f"the test rows ({request.test}) have no column '{absent[0]}', which {request.path} has")
     return other

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, TypeAlias
@@ -12,7 +13,7 @@ from steelyard.core.errors import ArgumentError, UnknownName
 from steelyard.core.seeds import derive
 
 Array: TypeAlias = "np.ndarray"
-Judge: TypeAlias = "Callable[[np.ndarray, np.ndarray], float]"
+Judge: TypeAlias = "Callable[..., float]"
 
 ON_DECISIONS = ("accuracy", "balanced_accuracy", "f1", "macro_f1", "g_mean", "mcc", "worst_recall", "expected_cost")
 """Metrics of what is decided."""
@@ -23,6 +24,8 @@ ON_PROBABILITIES = ("log_loss", "brier")
 METRICS = ON_DECISIONS + ON_RANKS + ON_PROBABILITIES
 LOWER_IS_BETTER = ("expected_cost", "log_loss", "brier")
 RESAMPLES = 200
+HELD_DRAWS = 20_000_000
+"""Weights of resampled rows that are in memory at once."""
 FLOOR = 1e-12
 """Smallest probability whose logarithm is taken."""
 
@@ -34,7 +37,8 @@ class Metric:
     Attributes:
         name: one of `METRICS`, or the function's name.
         cost: `[C, C]`, what it costs to decide j (column) where the truth is i (row); for "expected_cost".
-        function: `(proba [N, C], target [N]) -> number`, the higher the better; None for a metric by name.
+        function: `(proba [N, C], target [N]) -> number`, the higher the better, called with `sample_weight=` where rows differ
+            in weight and it takes that; None for a metric by name.
     """
 
     name: str
@@ -79,14 +83,28 @@ class Metric:
         """The metric on `RESAMPLES` bootstrap samples of the rows `[B]`: the same samples for every model of the same rows."""
         if self.function is not None:
             raise ArgumentError("metric", "a metric by name, for which resampling is cheap", self.name)
-        draws = np.random.default_rng(derive(seed, "bootstrap")).poisson(1.0, (RESAMPLES, len(target))).astype(np.float64)
-        return self.values(proba, decided, target, draws if weights is None else draws * weights)
+        draw, rows = np.random.default_rng(derive(seed, "bootstrap")), len(target)
+        found = []
+        for start in range(0, RESAMPLES, size := max(1, HELD_DRAWS // max(rows, 1))):
+            draws = draw.poisson(1.0, (min(size, RESAMPLES - start), rows)).astype(np.float64)
+            found.append(self.values(proba, decided, target, draws if weights is None else draws * weights))
+        return np.concatenate(found)
+
+    def estimated(
+        self, proba: Array, decided: Array, target: Array, weights: Array | None, seed: int
+    ) -> tuple[float | None, float | None, float | None]:
+        """The metric, and the ends of its 95 % bootstrap interval; None for what is unknown, and for ends of a function's."""
+        value = self.value(proba, decided, target, weights)
+        draws = np.empty(0) if self.function is not None else self.resampled(proba, decided, target, weights, seed)
+        draws = draws[np.isfinite(draws)]
+        low, high = (float(end) for end in np.quantile(draws, (0.025, 0.975))) if len(draws) else (None, None)
+        return value if np.isfinite(value) else None, low, high
 
     def _asked(self, proba: Array, target: Array, weights: Array) -> float:
-        """A user's function on rows of weight above 0."""
+        """A user's function on rows of weight above 0, told the weights if they differ and it takes them."""
         assert self.function is not None
         kept = weights > 0
-        return float(self.function(proba[kept], target[kept]))
+        return float(self.function(proba[kept], target[kept], **weights_for(self.function, weights[kept])))
 
     def _of_decisions(self, confusion: Array) -> Array:
         """`[B]` from confusion matrices `[B, C, C]`, rows the truth."""
@@ -119,6 +137,25 @@ class Metric:
                 covariance = right.sum(1) * total - (truth * said).sum(1)
                 spread = np.sqrt((total**2 - (truth**2).sum(1)) * (total**2 - (said**2).sum(1)))
                 return np.where(spread > 0, _ratio(covariance, spread), 0.0)
+
+
+def weights_for(function: Callable[..., Any], weights: Array | None) -> dict[str, Array]:
+    """What a user's function is told about the weights of rows: `sample_weight`, if it takes that and they differ.
+
+    Example:
+        >>> weights_for(lambda proba, target, sample_weight=None: 0.0, np.array([1.0, 2.0]))
+        {'sample_weight': array([1., 2.])}
+        >>> weights_for(lambda proba, target: 0.0, np.array([1.0, 2.0]))
+        {}
+    """
+    if weights is None or bool((weights == weights[:1]).all()):
+        return {}
+    try:
+        named = inspect.signature(function).parameters
+    except (TypeError, ValueError):  # what is written in C may not say
+        return {}
+    taken = "sample_weight" in named or any(one.kind is inspect.Parameter.VAR_KEYWORD for one in named.values())
+    return {"sample_weight": weights} if taken else {}
 
 
 def metric_of(metric: Any, cost: Array | None = None) -> Metric:

@@ -13,9 +13,10 @@ from torch import Tensor
 from steelyard.core.errors import ArgumentError, DataError
 from steelyard.core.members import Members
 from steelyard.data.encoder import TableEncoder
+from steelyard.data.kinds import as_known
 from steelyard.data.raw import Frame
 from steelyard.decisions import PriorShift, Temperature, Thresholds
-from steelyard.estimator.deciding import Adjustment
+from steelyard.estimator.deciding import Adjustment, goes_by_mix
 from steelyard.estimator.modules import describe, network_of
 
 Prior: TypeAlias = "str | Mapping[Any, float] | np.ndarray | list[float] | None"
@@ -59,7 +60,7 @@ class TableModel:
         """Calibrated probabilities `[N, C]` float64.
 
         Args:
-            frame: has the columns of the training rows; others are ignored.
+            frame: has the columns that the model uses (`encoder.columns()`); others are ignored.
             prior: share of each class where the model is used: `[C]` in the order of `classes`, or a mapping from labels; "em"
                 to estimate it from these rows (which are then taken together); None for that of training.
 
@@ -74,8 +75,8 @@ class TableModel:
         return shifted
 
     def encode(self, frame: Frame) -> Inputs:
-        """Rows as the network takes them."""
-        return self.encoder.encode(frame, onehot=bool(self.network_spec["onehot"]))
+        """Rows as the network takes them; text is read as in the file that the model was fitted on, if it was one."""
+        return self.encoder.encode(as_known(frame, self.facts.get("schema", {})), onehot=bool(self.network_spec["onehot"]))
 
     def proba_of(self, inputs: Inputs) -> np.ndarray:
         """Calibrated probabilities `[N, C]` of encoded rows."""
@@ -106,10 +107,9 @@ class TableModel:
             proba: for the training mix.
             shift: to the other mix; None for that of training.
         """
-        thresholds = self.thresholds
-        known = thresholds.thresholds
-        by_mix = thresholds.cost is not None or (known is not None and bool((known == known[0]).all()))
-        decided: np.ndarray = thresholds.decide(proba if shift is None or not by_mix else shift.proba(proba))
+        noted = self.facts.get("decision", {}).get("follows_mix", goes_by_mix(self.thresholds))
+        by_mix = noted or self.thresholds.cost is not None
+        decided: np.ndarray = self.thresholds.decide(proba if shift is None or not by_mix else shift.proba(proba))
         return decided
 
     def predict(self, frame: Frame) -> np.ndarray:

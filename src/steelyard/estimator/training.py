@@ -31,6 +31,7 @@ from steelyard.estimator.deciding import (
     cross_adjusted,
     decision_of,
     decision_words,
+    follows_mix,
 )
 from steelyard.estimator.scoring import Judge, Metric, metric_of
 from steelyard.estimator.splitting import choose_split, given_split
@@ -41,7 +42,9 @@ from steelyard.settings import Recipe, describe_method, resolve_method, resolve_
 from steelyard.tasks.models import Model
 from steelyard.tasks.tables import embeds_categories
 
-TREATMENT: dict[str, Any] = {"missing": "indicator", "numeric": "standard", "dates": "parts", "text": "hash"}
+TREATMENT: dict[str, Any] = {
+    "missing": "indicator", "numeric": "standard", "dates": "parts", "text": "hash", "constant": "drop"
+}  # fmt: skip
 """How columns are encoded (see `TableEncoder.fit`)."""
 SMALLEST_BATCH = 32
 """Rows of a batch in the search for a method at least."""
@@ -173,11 +176,17 @@ def train_encoded(
     judged_by = metric_of(metric, decision if isinstance(decision, np.ndarray) else None)
     decision_of(decision, judged_by)
     rows = len(table.split.train)
-    training = usual_regime(rows) if isinstance(regime, str) and regime == "auto" else resolve_regime(regime)
+    rarest = int(torch.bincount(table.target[table.split.train]).min())
+    training = usual_regime(rows, rarest) if isinstance(regime, str) and regime == "auto" else resolve_regime(regime)
     candidates: list[Candidate] = []
     if isinstance(method, str) and method == "auto":
         recipe, candidates = choose(
-            table, functools.partial(_fewer, regime, training, rows), judged_by, decision, fit=_fitter(device), seed=seed
+            table,
+            functools.partial(_fewer, regime, training, rows, rarest),
+            judged_by,
+            decision,
+            fit=_fitter(device),
+            seed=seed,
         )
         say(f"chosen among {len(candidates)} methods: {recipe.name}")
     else:
@@ -186,10 +195,10 @@ def train_encoded(
     return _finish(table, classes, recipe, training, judged_by, decision, outcome, candidates, seed)
 
 
-def _fewer(asked: str | Regime, regime: Regime, rows: int, fewer: int) -> Regime:
+def _fewer(asked: str | Regime, regime: Regime, rows: int, rarest: int, fewer: int) -> Regime:
     """The recipe for a part of the rows: the usual one, or as asked for with a batch that is smaller by as much."""
     if isinstance(asked, str) and asked == "auto":
-        return usual_regime(fewer)
+        return usual_regime(fewer, rarest * fewer // rows)
     return regime.replace(batch_size=min(regime.batch_size, max(SMALLEST_BATCH, regime.batch_size * fewer // rows)))
 
 
@@ -266,7 +275,8 @@ def _encode(
         )
     weights = None if sample_weight is None else torch.from_numpy(np.asarray(sample_weight, dtype=np.float64))
     inputs = encoder.encode(frame, onehot=not embeds_categories(model))
-    return Table(encoder, inputs, codes, _names(classes), cut, weights, *usual_network(model, len(cut.train)))
+    network = usual_network(model, len(cut.train), encoder.width)
+    return Table(encoder, inputs, codes, _names(classes), cut, weights, *network)
 
 
 def _names(classes: np.ndarray) -> tuple[str, ...]:
@@ -315,20 +325,8 @@ def estimate(held: Held, metric: Metric, decision: Decision, seed: int) -> dict[
     """The metric on rows that neither the members nor the adjustment learnt from, with a 95 % bootstrap interval."""
     proba, decided = cross_adjusted(held, metric, decision, seed)
     target, weights = held.target.numpy(), held.weights_array()
-    value = metric.value(proba, decided, target, weights)
-    low = high = None
-    if metric.function is None:
-        draws = metric.resampled(proba, decided, target, weights, seed)
-        draws = draws[np.isfinite(draws)]
-        if len(draws):
-            low, high = (float(limit) for limit in np.quantile(draws, (0.025, 0.975)))
-    return {
-        "metric": metric.name,
-        "value": value if np.isfinite(value) else None,
-        "low": low,
-        "high": high,
-        "rows": len(target),
-    }
+    value, low, high = metric.estimated(proba, decided, target, weights, seed)
+    return {"metric": metric.name, "value": value, "low": low, "high": high, "rows": len(target)}
 
 
 def network_spec(table: Table) -> dict[str, Any]:
@@ -369,7 +367,11 @@ def _facts(
             "parameters": sum(value.numel() for value in cohort.model.parameters()) // members,
         },
         "calibration": temperature.to_json(),
-        "decision": {"words": decision_words(decision, metric), "thresholds": None if cuts is None else cuts.tolist()},
+        "decision": {
+            "words": decision_words(decision, metric),
+            "thresholds": None if cuts is None else cuts.tolist(),
+            "follows_mix": follows_mix(decision, metric),
+        },
         "split": table.split.words(),
         "rows": {"train": len(table.split.train), "valid": len(table.split.valid)},
         "class_names": list(table.class_names),

@@ -52,12 +52,13 @@ def read_facts(folder: Path) -> Json:
 def context(facts: Json) -> Json:
     """What the template shows, numbers as text; the scripts get the numbers."""
     test = facts["test"]
+    shown = SHOWN if facts["metric"] in SHOWN else (facts["metric"], *SHOWN)
     return {
         "title": facts["name"],
         "verdict": verdict(facts),
         "trust": trust(facts),
         "facts": headline_facts(facts),
-        "scores": [_score(name, test) for name in SHOWN if number(test["metrics"].get(name)) is not None],
+        "scores": [_score(name, test) for name in shown if number(test["metrics"].get(name)) is not None],
         "classes": _classes(facts),
         "cut": len(facts["data"]["class_names"]) > MOST_CLASSES,
         "candidates": [_candidate(entry, facts["metric"]) for entry in facts["candidates"]],

@@ -84,6 +84,11 @@ def _metrics() -> dict[str, Metric]:
 
 
 METRICS = _metrics()
+OF_DECISIONS = {
+    "f1": Metric("f1", "F1", "F1 of the rarer class; of more than two classes their mean"),
+    "expected_cost": Metric("expected_cost", "Expected cost", "mean cost of a decision, lower is better", False, False, 3),
+}
+"""Metrics of one model's decisions, which no comparison has."""
 
 
 def metric_of(name: str) -> Metric:
@@ -93,7 +98,7 @@ def metric_of(name: str) -> Metric:
         >>> metric_of("few_recall").label, metric_of("lift_at_5").label
         ('Few', 'lift at 5')
     """
-    known = METRICS.get(name)
+    known = METRICS.get(name) or OF_DECISIONS.get(name)
     return known or Metric(name, name.replace("_", " "), name, percent=False, digits=3)
 
 
@@ -101,7 +106,7 @@ def in_words(metric: Metric) -> str:
     """The metric's name inside a sentence."""
     long = {"balanced_accuracy": "balanced accuracy", "many_recall": "recall of the Many group", "accuracy": "accuracy"}
     long |= {"medium_recall": "recall of the Medium group", "few_recall": "recall of the Few group"}
-    long |= {"macro_f1": "macro F1", "worst_recall": "recall of the worst class"}
+    long |= {"macro_f1": "macro F1", "worst_recall": "recall of the worst class", "expected_cost": "expected cost"}
     return long.get(metric.name, metric.label)
 
 

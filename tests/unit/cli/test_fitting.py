@@ -8,7 +8,7 @@ from click.testing import CliRunner
 from hypothesis import given
 from hypothesis import strategies as st
 
-from steelyard.cli.fitting import _budget, _check_folder, _costs, _decision, fit
+from steelyard.cli.fitting import _budget, _check_folder, _check_metric, _costs, _decision, fit
 from steelyard.core.errors import ArgumentError, SteelyardError, UnknownName
 
 NAMES = ("honest", "fraud", "a:b")
@@ -19,12 +19,25 @@ def test_costs_are_zero_where_right_and_one_where_nothing_was_said() -> None:
     table = _costs("fraud:honest=100, honest:fraud=2.5", NAMES)
     assert table.tolist() == [[0, 2.5, 1], [100, 0, 1], [1, 1, 0]]
     assert _costs("fraud:fraud=-3", NAMES)[1, 1] == -3
+    assert _costs("a:b:fraud=7,fraud:a:b=8", NAMES)[[2, 1], [1, 2]].tolist() == [7, 8]  # a name may hold a colon
 
 
-@pytest.mark.parametrize("text", ["fraud=3", "fraud:honest", "fraud:honest=x", "fraud:honest=inf", "", "fraud:honest=1,"])
+@pytest.mark.parametrize(
+    "text",
+    ["fraud:honest=1,fraud:honest=2", "fraud=3", "fraud:honest", "fraud:honest=x", "fraud:honest=inf", "", "fraud:honest=1,"],
+)
 def test_what_are_no_costs_is_refused(text: str) -> None:
     with pytest.raises(ArgumentError, match="--costs"):
         _costs(text, NAMES)
+
+
+def test_a_wrong_metric_is_said_before_the_file_is_read() -> None:
+    _check_metric(NOTHING | {"metric": "auprc"})
+    _check_metric(NOTHING | {"metric": "expected_cost", "costs": "fraud:honest=2"})
+    with pytest.raises(ArgumentError, match="--costs"):
+        _check_metric(NOTHING | {"metric": "expected_cost"})
+    with pytest.raises(UnknownName, match="auprc"):
+        _check_metric(NOTHING | {"metric": "aupr"})
 
 
 def test_costs_of_unknown_classes_are_refused() -> None:

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from steelyard.core.errors import ArgumentError, DataError
-from steelyard.decisions._arrays import as_class, as_proba, as_target, finite_logs, like, need_all
+from steelyard.decisions._arrays import as_class, as_proba, as_target, finite_logs, like, log_proba_of, need_all, reaches
 
 
 def test_rows_that_sum_to_one_within_rounding_are_left_exactly_as_they_are() -> None:
@@ -46,3 +46,20 @@ def test_minus_infinity_becomes_finite_and_far_below() -> None:
     assert found.isfinite().all()
     assert float(found[0, 1]) < -700
     assert torch.equal(found[1], torch.tensor([-5.0, -3.0], dtype=torch.float64))
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
+def test_a_probability_is_still_itself_after_its_logarithm(dtype: torch.dtype) -> None:
+    p = torch.arange(301, dtype=torch.float64) / 300
+    rows = torch.stack([1 - p, p], 1).to(dtype)
+    p = rows[:, 1].double()
+    found = reaches(log_proba_of(rows.log())[:, 1:], p[None], dtype)
+    assert torch.equal(found, p[:, None] >= p)
+    assert not reaches(torch.zeros(1).double(), torch.tensor([np.nextafter(1.0, 2.0)]), dtype).any()
+
+
+def test_scores_become_log_probabilities_and_those_are_left_as_they_are() -> None:
+    scores = torch.randn(20, 4, dtype=torch.float64)
+    logs = torch.log_softmax(scores, 1)
+    assert torch.allclose(log_proba_of(scores + 3), logs)
+    assert torch.equal(log_proba_of(logs), logs)

@@ -110,6 +110,18 @@ def test_tensors_and_certain_rows() -> None:
     assert Adjusted(torch.nn.Linear(3, 2), found)(torch.randn(4, 3)).shape == (4, 2)
 
 
+@pytest.mark.parametrize("voters", [3, 10, 100])
+def test_sets_are_the_same_of_probabilities_and_of_their_logarithms(voters: int) -> None:
+    """Shares of votes, as of forests: limits are among them, and rounding must not take the class out."""
+    share = np.arange(voters + 1) / voters
+    rows = np.stack([1 - share, share], 1)
+    for one in rows[1:]:
+        decision = ClassConformal(0.1).fit(np.tile(one, (20, 1)), np.ones(20, dtype=np.int64))
+        with np.errstate(divide="ignore"):
+            scores = decision(torch.from_numpy(np.log(rows)))
+        np.testing.assert_array_equal(scores.numpy() > -900, decision.sets(rows))
+
+
 def test_state_goes_round_into_a_decision_that_was_not_fitted() -> None:
     proba, target = drawn(60, 0)
     one = ClassConformal(0.3).fit(proba, target)

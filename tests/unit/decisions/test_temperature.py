@@ -153,6 +153,38 @@ def test_scores_that_separate_give_a_small_temperature_and_equal_scores_none() -
     assert float(Temperature.fit(np.zeros((4, 2)), [0, 1, 1, 1]).temperature) == 1.0
 
 
+@pytest.mark.parametrize("bias", [False, True])
+def test_votes_that_were_all_wrong_do_not_make_the_others_worthless(bias: bool) -> None:
+    """Forests say 0 where no tree voted for a class: that is little, but not the smallest number there is."""
+    draw = np.random.default_rng(0)
+    truth = draw.beta(0.3, 0.3, 4000)
+    target = (draw.random(4000) < truth).astype(int)
+    share = draw.binomial(20, truth) / 20
+    proba = np.stack([1 - share, share], 1)
+    with np.errstate(divide="ignore"):
+        found = Temperature.fit(np.log(proba[:2000]), target[:2000], bias=bias)
+        calibrated = found.proba(np.log(proba[2000:]))
+    assert float(found.zero) == pytest.approx(np.log(0.5 / 20))
+    best = -np.log(np.where(target == 1, truth, 1 - truth)[2000:]).mean()
+    assert -np.log(calibrated[np.arange(2000), target[2000:]]).mean() < best + 0.05
+    again = Temperature.from_json(json.loads(json.dumps(found.to_json())))
+    with np.errstate(divide="ignore"):
+        np.testing.assert_array_equal(again.proba(np.log(proba[2000:])), calibrated)
+    assert "zero=" in repr(found)
+
+
+def test_scores_whose_squares_are_no_numbers_are_calibrated() -> None:
+    one = Temperature.fit(np.array([[2.0, 0.0]] * 4) * 1e250, [0, 0, 0, 1])
+    assert float(one.temperature) / 1e250 == pytest.approx(2 / np.log(3), rel=1e-9)
+
+
+def test_zeros_that_were_never_wrong_stay_zeros() -> None:
+    logits = np.array([[2.0, 0.0, -np.inf]] * 6 + [[-np.inf, 0.0, 1.0]] * 6)
+    found = Temperature.fit(logits, [0] * 4 + [1] * 2 + [2] * 4 + [1] * 2)
+    assert found.zero is None
+    assert found.proba(logits)[0, 2] < 1e-100
+
+
 def test_logarithms_of_zero_are_no_nan() -> None:
     with np.errstate(divide="ignore"):
         logs = np.log(np.array([[1.0, 0.0], [0.0, 1.0], [0.3, 0.7], [1.0, 0.0]]))
@@ -211,11 +243,18 @@ def test_values_that_cannot_be_are_refused(temperature: float, bias: Any, named:
         Temperature(temperature, bias)
 
 
+@pytest.mark.parametrize("zero", [0.0, 1.0, -math.inf, math.nan])
+def test_what_stands_for_zero_is_the_logarithm_of_a_probability(zero: float) -> None:
+    with pytest.raises(ArgumentError, match="`zero`"):
+        Temperature(1.0, zero=zero)
+
+
 @pytest.mark.parametrize(
     ("logits", "target", "weight", "named"),
     [
         ([[math.nan, 0.0]], [0], None, "logits"),
         ([[math.inf, 0.0]], [0], None, "logits"),
+        ([[-math.inf, -math.inf], [0.0, 1.0]], [0, 1], None, "logits"),
         ([0.0, 1.0], [0, 1], None, "logits"),
         ([[0.0, 1.0]], [2], None, "target"),
         ([[0.0, 1.0]], [0.5], None, "target"),

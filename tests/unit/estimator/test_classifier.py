@@ -117,6 +117,24 @@ def test_costs_and_priors_of_the_deployment(data):
     )
 
 
+def test_decisions_over_class_shares_stay_where_classes_are_equally_frequent(data):
+    """As after re-sampling: thresholds over equal shares look like those for the largest probability."""
+    X, y = data
+    kept = np.sort(np.concatenate([np.flatnonzero(y == c)[:40] for c in (0, 1)]))
+    for metric, stays in (("balanced_accuracy", True), ("accuracy", False)):
+        model = quick(metric=metric).fit(X[kept], y[kept])
+        assert model.prior_.tolist() == [0.5, 0.5]
+        assert np.array_equal(model.predict(X, prior=[0.95, 0.05]), model.predict(X)) == stays
+
+
+def test_lazy_frames_are_collected(data):
+    X, y = data
+    frame = pl.DataFrame(X, schema=list("abcdef"))
+    model = quick().fit(frame.lazy(), y)
+    assert np.array_equal(model.predict_proba(frame.lazy()), quick().fit(frame, y).predict_proba(frame))
+    assert model.feature_names_in_.tolist() == list("abcdef")
+
+
 def test_labels_keep_their_type_and_frames_their_columns(data):
     X, y = data
     frame = pd.DataFrame(X, columns=list("abcdef")).assign(city=np.where(X[:, 0] > 0, "x", None), flag=X[:, 1] > 0)
@@ -204,3 +222,17 @@ def test_auto_keeps_what_it_tried(data):
     model = quick("auto", metric="auprc").fit(X, y)
     assert [one["method"] for one in model.candidates_ if one["chosen"]] == [model.method_]
     assert all(one["score"] is not None for one in model.candidates_)
+
+
+def test_a_column_without_news_is_not_used_though_scikit_learn_asks_for_it(data):
+    X, y = data
+    frame = pd.DataFrame(X).rename(columns=str).assign(still=3.0, at=pd.to_timedelta(X[:, 0].round(), unit="h"))
+    frame["clock"] = (pd.Timestamp(0) + frame["at"] * 7).dt.time
+    model = quick().fit(frame, y)
+    assert model.n_features_in_ == 9 and list(model.feature_names_in_) == list(frame.columns)
+    assert "still" not in model.model_.encoder.columns() and {"at", "clock"} <= set(model.model_.encoder.columns())
+    proba = model.predict_proba(frame)
+    assert (model.predict_proba(frame.assign(still=-50.0)) == proba).all()
+    assert (model.model_.predict_proba(frame.drop(columns="still")) == proba).all()
+    with pytest.raises(ValueError, match="still"):
+        model.predict(frame.drop(columns="still"))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 import pytest
 import torch
@@ -9,7 +11,16 @@ from sklearn.metrics import balanced_accuracy_score, log_loss
 
 from steelyard.core.errors import ArgumentError
 from steelyard.decisions import Thresholds
-from steelyard.estimator.deciding import Held, adjust, cost_matrix, cross_adjusted, decision_of, decision_words
+from steelyard.estimator.deciding import (
+    Held,
+    adjust,
+    cost_matrix,
+    cross_adjusted,
+    decision_of,
+    decision_words,
+    follows_mix,
+    goes_by_mix,
+)
 from steelyard.estimator.scoring import metric_of
 
 
@@ -118,6 +129,29 @@ def test_weights_count_in_calibration_and_decision():
         logits = held(odds, target, prior).logits
         assert np.allclose(one.apply(logits)[0], two.apply(logits)[0], atol=1e-6)
         assert np.array_equal(one.apply(logits)[1], two.apply(logits)[1])
+
+
+def test_weights_count_in_a_decision_of_the_users_that_takes_them():
+    odds, target, prior = gaussian(400)
+    weights = np.random.default_rng(0).choice([1.0, 9.0], 400)
+    data, metric = held(odds, target, prior, weights), metric_of("auprc")
+    found = adjust(data, metric, partial(Thresholds.for_recall, recall=0.7, prefer="alerts")).apply(data.logits)[1]
+    share = weights[(found == 1) & (target == 1)].sum() / weights[target == 1].sum()
+    assert 0.7 <= share < 0.7 + 9.0 / weights[target == 1].sum() + 1e-9
+    assert adjust(data, metric, lambda proba, y: Thresholds(0.3)).thresholds.num_classes == 2
+
+
+def test_thresholds_that_happen_to_be_equal_do_not_follow_the_class_mix():
+    metric = metric_of("balanced_accuracy")
+    assert not follows_mix("auto", metric)
+    assert not follows_mix("f1", metric)
+    assert not follows_mix(lambda proba, y: Thresholds(0.5), metric)
+    assert not follows_mix(Thresholds(0.3), metric)
+    assert follows_mix(Thresholds(0.5), metric)
+    assert follows_mix("argmax", metric)
+    assert follows_mix("auto", metric_of("accuracy"))
+    assert follows_mix([[0, 1], [2, 0]], metric)
+    assert goes_by_mix(Thresholds.for_costs([[0, 1], [2, 0]]))
 
 
 def test_no_held_out_rows_leave_scores_as_they_are():

@@ -82,6 +82,21 @@ def test_a_decision_of_ones_own_is_used_and_named(fitted):
     assert model.facts["decision"]["words"] == "finds all"
 
 
+def test_the_metric_that_was_asked_for_is_among_the_scores(fitted):
+    _, request, _, _, _ = fitted
+    cost = np.array([[0.0, 1.0], [5.0, 0.0]])
+    for metric, decision in (("f1", "auto"), ("expected_cost", cost)):
+        _, facts = fit_file(request, method="ce", regime=QUICK, metric=metric, decision=decision, importance=False)
+        table = np.array(facts["test"]["confusion"])
+        right = {
+            "f1": 2 * table[1, 1] / (table[1].sum() + table[:, 1].sum()),
+            "expected_cost": (table * cost).sum() / table.sum(),
+        }
+        assert facts["test"]["metrics"][metric] == pytest.approx(right[metric])
+        low, high = facts["test"]["intervals"][metric]
+        assert low <= right[metric] <= high
+
+
 def test_by_time_the_held_out_rows_are_the_last_of_training(fitted):
     path, _, _, _, _ = fitted
     request = FileRequest(path, "defaulted", split="time:opened")

@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from steelyard.core.errors import DataError
+from steelyard.data.times import is_times
 from steelyard.estimator.inputs import from_array, is_frame, labels_of, named, to_frame, weights_of
 
 POLARS = pl.DataFrame(
@@ -25,6 +26,7 @@ POLARS = pl.DataFrame(
         "maybe": [True, None, False],
         "day": [dt.date(2024, 1, 1), None, dt.date(2024, 1, 3)],
         "time": pl.Series([dt.datetime(2024, 1, 1, 12), None, dt.datetime(2024, 1, 2)], dtype=pl.Datetime("us", "UTC")),
+        "clock": [dt.time(13, 45), None, dt.time(0, 0, 1)],
         "kind": pl.Series(["u", "v", None], dtype=pl.Categorical),
         "price": pl.Series([Decimal("1.5"), Decimal("2.5"), None]),
     }
@@ -42,6 +44,7 @@ def test_polars_columns_become_those_of_pandas():
     assert frame["flag"].dtype.kind == "b"
     assert frame["maybe"].isna().tolist() == [False, True, False]
     assert frame["day"].dtype.kind == frame["time"].dtype.kind == "M"
+    assert frame["clock"].tolist()[::2] == [dt.time(13, 45), dt.time(0, 0, 1)] and is_times(frame["clock"])
     assert isinstance(frame["kind"].dtype, pd.CategoricalDtype)
     assert frame["price"].tolist()[:2] == [1.5, 2.5]
 
@@ -126,6 +129,11 @@ def test_codes_lead_back_to_the_labels(labels):
 def test_what_is_no_label_is_refused(y, said):
     with pytest.raises(ValueError, match=said):
         labels_of(y)
+
+
+def test_bytes_are_no_labels():
+    with pytest.raises(TypeError, match="bytes"):
+        labels_of([b"a", b"b"])
 
 
 def test_weights_are_checked():

@@ -67,6 +67,13 @@ def test_costs_are_expected_under_the_class_mix_of_the_rows(model, new, tmp_path
     assert ((scored["probability_yes"] >= 0.25) == (scored["prediction"] == "yes")).all()
 
 
+def test_the_rows_themselves_are_not_written_over(model, new):
+    before = new.read_bytes()
+    with pytest.raises(ArgumentError, match="would be lost"):
+        predict_file(model, new, new)
+    assert new.read_bytes() == before
+
+
 def test_all_columns_may_be_kept(model, new, tmp_path):
     predict_file(model, new, tmp_path / "a.csv", keep=["*"])
     assert list(pd.read_csv(tmp_path / "a.csv").columns)[:6] == list(pd.read_csv(new).columns)
@@ -102,6 +109,23 @@ def test_wrong_columns_are_one_sentence_and_leave_nothing_behind(model, tmp_path
         predict_file(model, path, tmp_path / "a.csv")
     assert "\n" not in str(caught.value)
     assert [found.name for found in tmp_path.iterdir()] == ["n.csv"]
+
+
+@pytest.mark.parametrize("ending", ["csv", "parquet"])
+def test_columns_that_the_model_does_not_use_are_not_needed(tmp_path, ending):
+    frame = loans().assign(land="DE", version=3, remark=np.nan, note_id=[f"n{i}" for i in range(400)])
+    path = written(frame, tmp_path / f"loans.{ending}")
+    model, facts = fit_file(FileRequest(path, "defaulted", drop=("noise",)), method="ce", regime=QUICK, importance=False)
+    unused = ["client_id", "land", "version", "remark", "note_id", "noise"]
+    assert sorted(model.facts["unused"]) == sorted(unused)
+    notes = {line["name"]: line["note"] for line in facts["data"]["columns"]}
+    assert notes["land"] == notes["version"] == "it has the same value in every training row"
+    whole = predict_file(model, path, tmp_path / "a.csv")
+    done = predict_file(model, written(frame.drop(columns=unused), tmp_path / f"n.{ending}"), tmp_path / "b.csv")
+    wrong = predict_file(model, written(frame.assign(land=1.5, version="x"), tmp_path / f"w.{ending}"), tmp_path / "c.csv")
+    assert whole.absent == wrong.absent == () and sorted(done.absent) == sorted(unused)
+    scores = [(tmp_path / name).read_text() for name in ("a.csv", "b.csv", "c.csv")]
+    assert scores[0] == scores[1] == scores[2]
 
 
 def test_what_cannot_be_written_is_refused(model, new, tmp_path):

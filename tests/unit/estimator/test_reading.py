@@ -33,7 +33,16 @@ def test_identifiers_are_left_out_and_told(tmp_path):
     table = table_of(loans(), tmp_path)
     assert "client_id" not in table.features
     assert any("client_id" in note for note in table.notes)
-    assert [line["used"] for line in table.columns(set(table.features)) if line["name"] == "client_id"] == [False]
+    encoder = TableEncoder.fit(loans()[["city", "noise"]].assign(noise=3), constant="drop")
+    lines = {line["name"]: line for line in table.columns(encoder)}
+    assert [lines[name]["used"] for name in ("client_id", "noise", "city")] == [False, False, True]
+    assert lines["noise"]["note"] == "it has the same value in every training row"
+
+
+def test_test_rows_need_no_column_that_names_rows(tmp_path):
+    other = written(loans(60, seed=1).drop(columns="client_id"), tmp_path / "test.csv")
+    table = table_of(loans(), tmp_path, test=other)
+    assert [len(table.train), len(table.test)] == [400, 60]
 
 
 @pytest.mark.parametrize(("rule", "kept"), [("time:opened", False), ("keep-time:opened", True)])

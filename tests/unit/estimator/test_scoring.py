@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from sklearn import metrics as sk
 
 from steelyard.core.errors import ArgumentError, UnknownName
+from steelyard.estimator import scoring
 from steelyard.estimator.scoring import METRICS, metric_of
 
 
@@ -91,6 +92,22 @@ def test_resampling_is_paired_and_centred():
     assert abs(draws.mean() - metric.value(proba, decided, target)) < 3 * draws.std() / np.sqrt(len(draws)) + 0.01
 
 
+def test_resampling_in_parts_gives_the_same_bits(monkeypatch):
+    proba, decided, target, _ = rows(0, classes=3)
+    whole = metric_of("macro_f1").resampled(proba, decided, target, None, seed=3)
+    monkeypatch.setattr(scoring, "HELD_DRAWS", 7 * len(target))
+    assert np.array_equal(whole, metric_of("macro_f1").resampled(proba, decided, target, None, seed=3))
+
+
+def test_a_metric_with_its_interval():
+    proba, decided, target, _ = rows(0)
+    metric = metric_of("f1")
+    value, low, high = metric.estimated(proba, decided, target, None, 0)
+    assert low < value < high
+    assert value == metric.value(proba, decided, target)
+    assert metric_of(lambda p, y: 0.5).estimated(proba, decided, target, None, 0) == (0.5, None, None)
+
+
 def test_lower_is_better_for_losses_and_costs():
     signs = {name: metric_of(name, np.eye(2)).sign for name in METRICS}
     assert {name for name, sign in signs.items() if sign < 0} == {"expected_cost", "log_loss", "brier"}
@@ -101,6 +118,19 @@ def test_a_function_of_the_user_sees_rows_that_count():
     weights[:10] = 0
     metric = metric_of(lambda p, y: float(len(y)))
     assert metric.value(proba, decided, target, weights) == len(target) - 10
+
+
+def test_a_function_of_the_user_is_told_weights_if_it_takes_them():
+    proba, decided, target, weights = rows(0)
+
+    def accuracy(proba, target, sample_weight=None):
+        return float(np.average(proba.argmax(1) == target, weights=sample_weight))
+
+    named = metric_of("accuracy")
+    assert metric_of(accuracy).value(proba, decided, target, weights) == pytest.approx(
+        named.value(proba, decided, target, weights)
+    )
+    assert metric_of(accuracy).value(proba, decided, target) == pytest.approx(named.value(proba, decided, target))
 
 
 def test_what_is_no_metric_is_refused():
