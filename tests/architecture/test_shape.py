@@ -23,6 +23,7 @@ MANY_PARAMETERS: dict[str, str] = {
     "estimator/classifier.SteelyardClassifier": "scikit-learn searches over constructor parameters and nothing else",
     "estimator/multi_label.SteelyardMultiLabelClassifier": "as SteelyardClassifier",
     "losses/distribution_balanced.DistributionBalanced": "numbers of the paper, each to be written on the command line",
+    "weightings/class_aware_meta_weight_net.ClassAwareMetaWeightNet": "those of MetaWeightNet and what groups classes",
     "weightings/density_ratio.DensityRatio": "options of the paper, of its code and of what corrects them; plain values, "
     "so that each can be written on the command line",
 }

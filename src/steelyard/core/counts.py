@@ -49,6 +49,23 @@ def count(target: Tensor, num_classes: int) -> Tensor:
     return torch.bincount(target.detach().cpu().to(torch.int64), minlength=num_classes)
 
 
+def of_class(table: Tensor, target: Tensor) -> Tensor:
+    """What a table `[C, ...]` made from class sizes says of each row's class `[N, ...]`.
+
+    Raises:
+        ArgumentError: a class that the table does not have (on the CPU only: elsewhere the device reports it itself).
+
+    Example:
+        >>> of_class(torch.tensor([5.0, 7.0]), torch.tensor([1, 1, 0]))
+        tensor([7., 7., 5.])
+    """
+    try:
+        return table[target]
+    except IndexError:
+        expected = f"classes from 0 to {len(table) - 1}, as there are {len(table)} class sizes"
+        raise ArgumentError("target", expected, f"classes from {int(target.min())} to {int(target.max())}") from None
+
+
 def effective(class_counts: CountsLike) -> Tensor:
     """Counts as float64 `[C]` with never-seen classes counted as one row, so that 1/n and log n exist."""
     return as_counts(class_counts).to(torch.float64).clamp_min(1.0)

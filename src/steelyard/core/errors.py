@@ -38,14 +38,15 @@ class UnknownName(SteelyardError):
         kind: what was looked up, in the singular ("method", "column").
         name: what was asked for.
         known: the names that exist.
+        hint: what to do; None for the names that are nearest.
     """
 
-    def __init__(self, kind: str, name: str, known: Iterable[str]) -> None:
-        self.kind, self.name, self.known = kind, name, tuple(known)
-        super().__init__(f"unknown {kind} '{name}'{self._hint()}")
+    def __init__(self, kind: str, name: str, known: Iterable[str], hint: str | None = None) -> None:
+        self.kind, self.name, self.known, self.hint = kind, name, tuple(known), hint
+        super().__init__(f"unknown {kind} '{name}'" + (self._hint() if hint is None else f"; {hint}"))
 
-    def __reduce__(self) -> tuple[type, tuple[str, str, tuple[str, ...]]]:
-        return type(self), (self.kind, self.name, self.known)
+    def __reduce__(self) -> tuple[type, tuple[str, str, tuple[str, ...], str | None]]:
+        return type(self), (self.kind, self.name, self.known, self.hint)
 
     def _hint(self) -> str:
         close = nearest(self.name, self.known)

@@ -58,11 +58,16 @@ def row_slopes(
     """
     if estimator not in ESTIMATORS:
         raise ArgumentError("estimator", " or ".join(map(repr, ESTIMATORS)), repr(estimator))
-    if estimator == "difference":
-        return difference_slopes(losses, at, direction)
     if estimator == "reverse":
         return reverse_slopes(losses, at, direction)
     start = Randomness(next(iter(at.values())).device)
+    if estimator == "difference":
+
+        def same_draws(point: Params) -> Tensor:
+            start.again()  # other masks of dropout on the two sides would be all of the difference
+            return losses(point)
+
+        return difference_slopes(same_draws, at, direction)
     try:
         try:
             return forward_slopes(losses, at, direction, record)

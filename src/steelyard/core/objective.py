@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from steelyard.core.errors import ArgumentError
 from steelyard.core.loss import CrossEntropy, Loss, upcast
 from steelyard.core.rows import Clock, Evidence, Rows, seen
-from steelyard.core.weighting import Uniform, Weighting
+from steelyard.core.weighting import Uniform, Weighting, check_weighting
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,12 +44,12 @@ class Evaluation:
 
     @property
     def loss(self) -> Tensor:
-        """`sum(share * (weight * loss + unweighted)) / sum(share)`, a scalar with the graph."""
-        return self.contributions.sum() / self.mass
+        """`sum(share * (weight * loss + unweighted)) / sum(share)`, a scalar with the graph; 0 where no row counts."""
+        return self.contributions.sum() / counting(self.mass)
 
     def restricted(self, mask: Tensor) -> Tensor:
         """The part of `loss` that the rows of `mask` `[N]` contribute, with the same denominator."""
-        return (self.contributions * mask).sum() / self.mass
+        return (self.contributions * mask).sum() / counting(self.mass)
 
     def evidence(self) -> Evidence:
         """What weightings and observers may see: detached, at least float32."""
@@ -63,6 +63,11 @@ class Evaluation:
             share=rows.share,
             clock=self.clock,
         )
+
+
+def counting(mass: Tensor | int) -> Tensor | int:
+    """A mass to divide by: 1 for one of 0, as of a batch whose rows are all ignored, which makes nothing of nothing."""
+    return mass.where(mass > 0, mass.new_ones(())) if isinstance(mass, Tensor) else max(mass, 1)
 
 
 RowLoss: TypeAlias = Callable[[Tensor, Tensor], Tensor]
@@ -90,14 +95,20 @@ class Objective(nn.Module):
     Args:
         loss: a `Loss`, or any callable `(logits [N, C], target [N]) -> [N]`.
         weighting: a `Weighting`.
+
+    Raises:
+        ArgumentError: `loss` cannot be called with scores and classes, or `weighting` is no `Weighting`.
     """
 
     def __init__(self, loss: Loss | RowLoss | None = None, weighting: Weighting | None = None) -> None:
         super().__init__()
         if loss is None:
             loss = CrossEntropy()
+        if not callable(loss) or isinstance(loss, type):
+            found = f"the class {loss.__name__} itself" if isinstance(loss, type) else f"a {type(loss).__name__}"
+            raise ArgumentError("loss", "a Loss, as steelyard.losses.CrossEntropy() is one, or (logits, target) -> [N]", found)
         self.loss = loss if isinstance(loss, Loss) else PlainLoss(loss)
-        self.weighting = Uniform() if weighting is None else weighting
+        self.weighting = Uniform() if weighting is None else check_weighting(weighting)
 
     def losses(self, rows: Rows, clock: Clock) -> Tensor:
         """The loss of each row that the weighting weighs `[N]`."""

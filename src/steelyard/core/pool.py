@@ -29,7 +29,7 @@ class RowPool:
         seed: of the order.
 
     Raises:
-        ArgumentError: `batch_size` below 1, or a source without rows.
+        ArgumentError: `batch_size` below 1, or a source that is none or has no rows.
 
     Example:
         >>> from steelyard.core.objective import Objective
@@ -52,6 +52,11 @@ class RowPool:
     ) -> None:
         if batch_size < 1:
             raise ArgumentError("batch_size", "at least 1", batch_size)
+        try:
+            _ = source.stream
+        except AttributeError:  # inputs and classes as they are, for one
+            expected = "a source of rows, as steelyard.data.ResidentSource(inputs, target) makes one"
+            raise ArgumentError("source", expected, f"a {type(source).__name__}") from None
         if len(source) == 0:
             raise ArgumentError("source", "one with rows", "an empty one")
         self.source, self.batch_size, self.sampler, self.seed = source, batch_size, sampler, seed
@@ -84,6 +89,18 @@ class RowPool:
         target = self.source.target.to(oracle.device)
         for index, inputs in self.source.to(oracle.device).stream(torch.split(torch.arange(len(self)), size)):
             yield Batch(oracle.read(inputs), target[index], index.to(oracle.device))
+
+
+def check_pool(pool: object, argument: str) -> RowPool:
+    """Refuse what is no pool, a tensor of inputs for instance.
+
+    Raises:
+        ArgumentError: it is none.
+    """
+    if isinstance(pool, RowPool):
+        return pool
+    expected = "a RowPool, as steelyard.RowPool(steelyard.data.ResidentSource(inputs, target)) makes one"
+    raise ArgumentError(argument, expected, f"a {type(pool).__name__}")
 
 
 class _Live:

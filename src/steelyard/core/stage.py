@@ -19,6 +19,7 @@ from typing import TypeAlias
 from torch import nn
 
 from steelyard.core.descent import Descent, plain
+from steelyard.core.errors import ArgumentError
 from steelyard.core.objective import Objective
 from steelyard.core.sampler import SamplerFactory, ShuffledSampler
 from steelyard.core.task import Task, TaskView
@@ -43,6 +44,9 @@ class Stage:
         epochs: how long; None for the regime's.
         model: what is trained; None to go on with the current model.
         task: trained on; None for the task of the run.
+
+    Raises:
+        ArgumentError: the objective is no `Objective`, or a word that acts is nothing that can be called.
     """
 
     objective: Objective = field(default_factory=Objective)
@@ -54,6 +58,17 @@ class Stage:
     epochs: int | None = None
     model: nn.Module | None = None
     task: Task | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse a loss or weights where both belong together, and names of words."""
+        objective: object = self.objective
+        if not isinstance(objective, Objective):
+            expected = "an Objective, as steelyard.Objective(loss, weighting) makes one"
+            raise ArgumentError("objective", expected, f"a {type(objective).__name__}")
+        for word in ("descent", "transform", "sampler", "trainable"):
+            if not callable(getattr(self, word)):
+                expected = f"something to call, as the things of steelyard.{word}s are" if word != "trainable" else "a function"
+                raise ArgumentError(word, expected, repr(getattr(self, word)))
 
 
 Steps: TypeAlias = Generator[Stage, nn.Module, nn.Module | None]

@@ -7,6 +7,8 @@ from abc import ABC, abstractmethod
 import torch
 from torch import Tensor, nn
 
+from steelyard.core.counts import of_class
+from steelyard.core.errors import ArgumentError
 from steelyard.core.rows import Evidence
 
 
@@ -16,6 +18,18 @@ class Weighting(nn.Module, ABC):
     @abstractmethod
     def forward(self, evidence: Evidence) -> Tensor:
         """Weights `[N]`, non-negative and finite."""
+
+
+def check_weighting(weighting: object, argument: str = "weighting") -> Weighting:
+    """Refuse what is no weighting, a table of class weights for instance.
+
+    Raises:
+        ArgumentError: it is none.
+    """
+    if isinstance(weighting, Weighting):
+        return weighting
+    found = f"the class {weighting.__name__} itself" if isinstance(weighting, type) else f"a {type(weighting).__name__}"
+    raise ArgumentError(argument, "a Weighting, as steelyard.weightings.InverseFrequency(class_counts) is one", found)
 
 
 class Uniform(Weighting):
@@ -42,4 +56,4 @@ class ClassTable(Weighting, ABC):
 
     def forward(self, evidence: Evidence) -> Tensor:
         """The weight of each row's class `[N]`."""
-        return self.class_weights[evidence.target]
+        return of_class(self.class_weights, evidence.target)

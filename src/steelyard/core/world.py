@@ -57,7 +57,7 @@ class World:
         own = torch.as_tensor(mass, dtype=flat.dtype, device=flat.device).detach().reshape(1)
         packed = torch.cat([flat * own, own])
         dist.all_reduce(packed)
-        mean = packed[:-1] / packed[-1]
+        mean = packed[:-1] / packed[-1].where(packed[-1] > 0, packed.new_ones(()))  # no row of any process counts: zeros
         for grad, part in zip(grads, torch.split(mean, [g.numel() for g in grads]), strict=True):
             grad.copy_(part.view_as(grad))
 

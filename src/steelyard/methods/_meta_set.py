@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Literal
+
+import torch
+from torch import Tensor
 
 from steelyard.core.errors import ArgumentError
 from steelyard.core.pool import RowPool
@@ -30,12 +34,13 @@ def meta_set(
         given: rows of the user's own instead of both.
 
     Raises:
-        ArgumentError: `where` is none of these, `rows` is below 1, or what was given are no rows of these classes.
+        ArgumentError: `where` is none of these, `rows` is below 1, or what was given are no rows of these classes, or not
+            of the kind of the training rows.
     """
     if rows < 1:
         raise ArgumentError("meta_rows", "at least 1", rows)
     if given is not None:
-        _check_given(given, task.num_classes)
+        _check_given(given, task)
         return None, RowPool(given, batch_size=batch_size, sampler=BalancedSampler, seed=task.seed)
     where = chosen(task, rows, where)
     if where == "train":
@@ -48,7 +53,7 @@ def meta_set(
     return rest, RowPool(meta, batch_size=batch_size, sampler=ShuffledSampler if even else BalancedSampler, seed=task.seed)
 
 
-def _check_given(given: Source, num_classes: int) -> None:
+def _check_given(given: Source, task: TaskView) -> None:
     try:
         target, _ = given.target, given.stream
     except AttributeError:  # inputs and classes as they are, for one
@@ -57,9 +62,23 @@ def _check_given(given: Source, num_classes: int) -> None:
     if len(target) == 0:
         raise ArgumentError("meta", "at least one row", "none")
     lowest, highest = int(target.min()), int(target.max())
-    if lowest < 0 or highest >= num_classes:
+    if lowest < 0 or highest >= task.num_classes:
         wrong = lowest if lowest < 0 else highest
-        raise ArgumentError("meta", f"rows of the classes 0 to {num_classes - 1}", f"class {wrong}")
+        raise ArgumentError("meta", f"rows of the classes 0 to {task.num_classes - 1}", f"class {wrong}")
+    asked, found = _kind(task.train), _kind(given)
+    if asked != found:
+        raise ArgumentError("meta", f"rows as the training rows are held, before normalisation: {asked}", found)
+
+
+def _kind(source: Source) -> str:
+    """What a source's inputs are, as far as all rows of a data set have it in common: not the height and width of images."""
+    _, inputs = next(iter(source.stream(iter([torch.zeros(1, dtype=torch.int64)]))))
+    if isinstance(inputs, Mapping):
+        return f"a mapping of {', '.join(sorted(map(repr, inputs)))}"
+    if isinstance(inputs, Tensor):
+        shape = ["N", *(str(size) for size in inputs.shape[1:2]), *("any" for _ in inputs.shape[2:])]
+        return f"{str(inputs.dtype).removeprefix('torch.')} [{', '.join(shape)}]"
+    return f"a {type(inputs).__name__}"
 
 
 def chosen(task: TaskView, rows: int, where: MetaFrom) -> MetaFrom:

@@ -18,11 +18,13 @@ def cmw_net(
     *,
     after: float = 0.8,
     groups: int = 3,
+    sizes: Literal["log", "count"] = "log",
     meta_rows: int = 10,
     meta_from: MetaFrom = "auto",
     every: int = 1,
     scope: Literal["all", "head"] = "all",
     order: Literal["ahead", "online"] = "ahead",
+    normalise: Literal["batch", "none", "detached"] = "batch",
     lr: float = 1e-3,
     meta: Source | None = None,
 ) -> Stages:
@@ -36,11 +38,13 @@ def cmw_net(
         task: what is learnt.
         after: fraction of the epochs before which rows weigh 1, in [0, 1].
         groups: of classes by size, 1 or more.
+        sizes: what is grouped, "log" of the class sizes, or the "count"s themselves as in the released code.
         meta_rows: as in `mw-net`.
         meta_from: as in `mw-net`; the released code shares training rows ("train").
         every: as in `mw-net`.
         scope: as in `mw-net`.
         order: as in `mw-net`.
+        normalise: as in `mw-net`; the released code has a constant divisor ("detached").
         lr: of the network, above 0.
         meta: clean rows of your own instead, in Python.
 
@@ -48,7 +52,8 @@ def cmw_net(
         Shu, Yuan, Meng, Xu: CMW-Net: learning a class-aware sample weighting mapping for robust deep learning, TPAMI 2023.
 
     Departures:
-        See `steelyard.weightings.ClassAwareMetaWeightNet`. The released code cuts the learning rate a hundredfold when the
+        See `steelyard.weightings.ClassAwareMetaWeightNet`; as released is
+        `sizes=count,normalise=detached`. The released code cuts the learning rate a hundredfold when the
         weights begin; here the regime's schedule stays.
 
     Example:
@@ -58,5 +63,7 @@ def cmw_net(
     """
     trained, pool = meta_set(task, meta_rows, meta_from, 100, meta)
     lookahead = Lookahead(every=every, scope=scope, order=order, after=after)
-    weighting = ClassAwareMetaWeightNet(pool, task.counts, groups=groups, lookahead=lookahead, lr=lr)
+    weighting = ClassAwareMetaWeightNet(
+        pool, task.counts, groups=groups, sizes=sizes, normalise=normalise, lookahead=lookahead, lr=lr
+    )
     yield Stage(Objective(weighting=weighting), task=trained)

@@ -66,6 +66,7 @@ SHORT_NAMES: dict[str, dict[str, str]] = {
         "sam-a": "asymmetric-sam",
         "imbsam": "imb-sam",
     },
+    "decision": {"tau-norm": "tau-normalize"},
 }
 """What some of them are called everywhere else."""
 
@@ -202,7 +203,9 @@ def choose(word: str, text: str) -> Choice:
         room = words_in(word)
         name = SHORT_NAMES.get(word, {}).get(name, name)
         if name not in room:
-            raise UnknownName(word, name, [*room, *SHORT_NAMES.get(word, {})])
+            is_method = f"'{name}' is a method: write it beside other words, without '{word}='"
+            hint = is_method if name in known_names("method") else None
+            raise UnknownName(word, name, [*room, *SHORT_NAMES.get(word, {})], hint)
         target = room[name]
     return Choice(word, name, target, _bind(word, name, target, arguments))
 
@@ -245,7 +248,7 @@ def _refuse_what_text_cannot_give(word: str, name: str, target: Any, known: Mapp
         return
     bringing = methods_with(target)
     instead = (
-        f"use the method {' or '.join(map(repr, bringing))}, which brings it"
+        f"use the method {' or '.join(map(repr, bringing))}, which brings it, in place of '{word}={name}'"
         if bringing
         else "build it in a method of your own"
     )

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from steelyard.core.counts import CountsLike, effective
+from steelyard.core.counts import CountsLike, effective, of_class
 from steelyard.core.errors import ArgumentError, CombinationError
 from steelyard.core.loss import upcast
 from steelyard.core.modes import evaluating
@@ -168,7 +168,7 @@ class MajorToMinor(nn.Module):
         stream, target = oracle.generator, batch.target
         which, seed, coin = torch.rand(3, len(target), generator=stream, device=stream.device).to(target.device)
         sizes = self.class_counts.to(target.device)
-        odds = acceptance(sizes[labels] - sizes[target, None], self.beta) * counted  # [N, S]
+        odds = acceptance(of_class(sizes, labels) - of_class(sizes, target)[:, None], self.beta) * counted  # [N, S]
         reach = odds.cumsum(1)
         drawn = torch.searchsorted(reach, seed[:, None] * reach[:, -1:], right=True).clamp_max(len(labels) - 1)
         wanted = (which < 1 - sizes[target] / self._largest) & (coin < odds.gather(1, drawn)[:, 0])

@@ -7,7 +7,7 @@ from typing import Literal, get_args
 import torch
 from torch import Tensor, nn
 
-from steelyard.core.counts import CountsLike, effective
+from steelyard.core.counts import CountsLike, effective, of_class
 from steelyard.core.errors import ArgumentError, CombinationError
 from steelyard.core.oracle import Oracle
 from steelyard.core.rows import Batch
@@ -142,7 +142,7 @@ class Remix(nn.Module):
         return mixed.replace(inputs=blended(batch.inputs, share, partner, stream))
 
     def _label_share(self, share: Tensor, target: Tensor, partner: Tensor) -> Tensor:
-        own = self.class_counts.to(target.device)[target]
+        own = of_class(self.class_counts.to(target.device), target)
         other = own[partner]
         if self.rule == "mamix":
             return mamix_share(share, own, other, power=self.power)

@@ -26,9 +26,9 @@ from steelyard.core.influence import (
 )
 from steelyard.core.lookahead import look_ahead, slope_of_last_step
 from steelyard.core.loss import upcast
-from steelyard.core.objective import Evaluation
+from steelyard.core.objective import Evaluation, counting
 from steelyard.core.oracle import Oracle, Params
-from steelyard.core.pool import RowPool
+from steelyard.core.pool import RowPool, check_pool
 from steelyard.core.roles import Follows, Prepares
 from steelyard.core.rows import Batch, Clock, Evidence, Rows
 from steelyard.core.seeds import Randomness
@@ -164,7 +164,7 @@ class Lesson:
     def per_mass(self, seen: Rows | Evidence, dtype: torch.dtype) -> Tensor:
         """What a row's weight is multiplied by in the objective: its share of the mass of all processes `[N]`."""
         share = torch.ones_like(seen.target, dtype=dtype) if seen.share is None else seen.share.to(dtype)
-        return share / self.world.sum(share.sum())
+        return share / counting(self.world.sum(share.sum()))
 
     def try_step(self, losses: Tensor, weights: Tensor, unweighted: Tensor | None) -> Tensor:
         """Influences when the step is tried with these weights on the losses of kept rows `[N]`.
@@ -256,7 +256,7 @@ class Taught(OwnAdam, Weighting, Prepares, Follows):
             raise ArgumentError("lr", "above 0", lr)
         if not weight_decay >= 0:
             raise ArgumentError("weight_decay", "0 or more", weight_decay)
-        self.meta, self.normalise = meta, normalise
+        self.meta, self.normalise = check_pool(meta, "meta"), normalise
         self.lookahead = Lookahead() if lookahead is None else lookahead
         self.lr, self.weight_decay = lr, weight_decay
         self._before: tuple[dict[str, Tensor], Lesson] | None = None

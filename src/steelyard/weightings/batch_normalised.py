@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import Tensor
 
 from steelyard.core.rows import Evidence
-from steelyard.core.weighting import Weighting
+from steelyard.core.weighting import Weighting, check_weighting
 from steelyard.numeric.normalise import over_batch
 
 
@@ -32,7 +32,7 @@ class BatchNormalised(Weighting):
 
     def __init__(self, weighting: Weighting) -> None:
         super().__init__()
-        self.weighting = weighting
+        self.weighting = check_weighting(weighting)
 
     def forward(self, evidence: Evidence) -> Tensor:
         """Weights `[N]` with share-weighted mean 1; all 0 where the batch's weights are."""

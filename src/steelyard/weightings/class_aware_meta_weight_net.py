@@ -7,12 +7,12 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from steelyard.core.counts import CountsLike, as_counts
+from steelyard.core.counts import CountsLike, as_counts, of_class
 from steelyard.core.errors import ArgumentError
 from steelyard.core.pool import RowPool
 from steelyard.core.roles import Explains
 from steelyard.core.rows import Evidence
-from steelyard.weightings._taught import Lookahead, Net, Taught
+from steelyard.weightings._taught import Lookahead, Net, Normalise, Taught
 from steelyard.weightings.meta_weight_net import learned_function, losses_of
 
 
@@ -21,7 +21,7 @@ class ClassAwareMetaWeightNet(Taught, Explains):
 
     Classes are sorted into `groups` by size (k-means in one dimension). The network has one trunk and a head for each group:
     `v = sigmoid(a_g . relu(W l + b) + c_g)` for a row of loss l whose class is in group g; `v` is divided by its mean over the
-    batch, and learns as in `MetaWeightNet`.
+    batch (`normalise`), and learns as in `MetaWeightNet`.
 
     Args:
         meta: balanced, clean rows.
@@ -30,6 +30,7 @@ class ClassAwareMetaWeightNet(Taught, Explains):
         sizes: what is clustered: "log" of the counts, or the "count"s themselves as in the released code, which puts all but
             the largest classes of an exponential profile into one group.
         hidden: width of the trunk, 1 or more.
+        normalise: as in `MetaWeightNet`; "detached" is the released code.
         lookahead: when and how it learns; None as in `MetaWeightNet`.
         lr: of Adam, above 0.
 
@@ -43,9 +44,10 @@ class ClassAwareMetaWeightNet(Taught, Explains):
         Shu, Yuan, Meng, Xu: CMW-Net: learning a class-aware sample weighting mapping for robust deep learning, TPAMI 2023.
 
     Departures:
-        Weights are normalised to mean 1 with the gradient of the divisor, where the released code detaches it. Its first 160
-        of 200 epochs are plain cross-entropy: `Lookahead(after=0.8)`. Groups are exact one-dimensional k-means, there random
-        restarts without a seed; log sizes are ours. The soft-label variant for noisy labels is not included.
+        Weights are normalised to mean 1 with the gradient of the divisor, where the released code detaches it
+        (`normalise="detached"`), which leaves the scale of v to the signs of the influences. Its first 160 of 200 epochs are
+        plain cross-entropy: `Lookahead(after=0.8)`. Groups are exact one-dimensional k-means, there random restarts without a
+        seed; log sizes are ours. The soft-label variant for noisy labels is not included.
 
     Example:
         >>> from steelyard.data import ResidentSource
@@ -62,10 +64,11 @@ class ClassAwareMetaWeightNet(Taught, Explains):
         groups: int = 3,
         sizes: Literal["log", "count"] = "log",
         hidden: int = 100,
+        normalise: Normalise = "batch",
         lookahead: Lookahead | None = None,
         lr: float = 1e-3,
     ) -> None:
-        super().__init__(meta, normalise="batch", lookahead=lookahead, lr=lr, weight_decay=1e-5)
+        super().__init__(meta, normalise=normalise, lookahead=lookahead, lr=lr, weight_decay=1e-5)
         if sizes not in ("log", "count"):
             raise ArgumentError("sizes", "'log' or 'count'", repr(sizes))
         counts = as_counts(class_counts).clamp_min(1).double()
@@ -80,7 +83,7 @@ class ClassAwareMetaWeightNet(Taught, Explains):
         """v, in (0, 1) `[N]`."""
         losses = losses_of(evidence)
         self.highest.copy_(torch.maximum(self.highest, losses.detach().max()))
-        weights: Tensor = self.net(losses).gather(1, self.group[evidence.target][:, None])[:, 0]
+        weights: Tensor = self.net(losses).gather(1, of_class(self.group, evidence.target)[:, None])[:, 0]
         return weights
 
     def explain(self) -> dict[str, Any]:

@@ -138,8 +138,15 @@ class ClassDifficulty(ClassTable, Assesses, Observes):
 
         Args:
             accuracy: `[C]` in [0, 1]; NaN for classes that were not measured, which keep what they had.
+
+        Raises:
+            ArgumentError: another number of classes, or accuracies outside of [0, 1] (percentages).
         """
-        new, old = accuracy.to(self.class_accuracy), self.class_accuracy
+        new, old = torch.as_tensor(accuracy).to(self.class_accuracy), self.class_accuracy
+        if new.shape != old.shape:
+            raise ArgumentError("accuracy", f"of shape [{len(old)}], one value a class", list(new.shape))
+        if bool(((new < 0) | (new > 1)).any()):  # once an epoch, so that waiting for the device does not matter
+            raise ArgumentError("accuracy", "shares of right rows in [0, 1], or NaN where not measured", new.tolist()[:8])
         blended = torch.where(old < 0, new, self.ema * old + (1 - self.ema) * new)
         self.class_accuracy.copy_(torch.where(new.isnan(), old, blended))
         measured = self.class_accuracy.where(self.class_accuracy >= 0, torch.nan)

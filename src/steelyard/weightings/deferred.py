@@ -9,7 +9,7 @@ from torch import Tensor
 
 from steelyard.core.errors import ArgumentError
 from steelyard.core.rows import Clock, Evidence
-from steelyard.core.weighting import Weighting
+from steelyard.core.weighting import Weighting, check_weighting
 
 SEARCH = {"after": "0.5..0.9"}
 
@@ -27,7 +27,7 @@ class Deferred(Weighting):
             with fewer than five of them 0.8 is never reached.
 
     Raises:
-        ArgumentError: `after` is negative, or a float above 1.
+        ArgumentError: `weighting` is none, or `after` is negative, or a float above 1.
 
     Reference:
         Cao, Wei, Gaidon, Arechiga, Ma, Learning imbalanced datasets with label-distribution-aware margin loss, NeurIPS 2019:
@@ -45,7 +45,7 @@ class Deferred(Weighting):
 
     def __init__(self, weighting: Weighting, after: int | float = 0.8) -> None:
         super().__init__()
-        self.weighting = weighting
+        self.weighting = check_weighting(weighting)
         self.after = _check_after(after)
 
     def begun(self, clock: Clock) -> bool:

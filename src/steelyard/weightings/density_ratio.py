@@ -9,10 +9,10 @@ from typing import Literal, TypeAlias
 import torch
 from torch import Tensor
 
-from steelyard.core.counts import CountsLike, effective
+from steelyard.core.counts import CountsLike, effective, of_class
 from steelyard.core.errors import ArgumentError, CombinationError
 from steelyard.core.roles import Observes
-from steelyard.core.rows import Evidence
+from steelyard.core.rows import Evidence, seen
 from steelyard.core.weighting import Weighting
 from steelyard.numeric.by_class import class_totals
 from steelyard.numeric.density_ratio import density_ratio
@@ -162,7 +162,7 @@ class DensityRatio(Weighting, Observes):
     def _of_class(self, target: Tensor, mass: Tensor, size: Tensor) -> Tensor:
         """The part of a row's weight that depends on its class only `[N]`, mean 1 over classes."""
         if self.prior == "dataset_count":
-            return self.class_weights[target]
+            return of_class(self.class_weights, target)
         own = size ** -(self.power * self.gamma)
         each = mass / size  # sums to 1 over the rows of a class
         return own * each.sum() / (own * each).sum()
@@ -180,12 +180,13 @@ class DensityRatio(Weighting, Observes):
 
 
 def _features(evidence: Evidence) -> Tensor:
-    if evidence.features is None:
+    features = seen(evidence.features)  # half precision, as under autocast, would also round the weights
+    if features is None:
         raise CombinationError(
             "weighting 'density-ratio' looks at the features that go into the classifier, and these rows have none: end the "
             "model in an nn.Linear, or give Evidence(features=...)"
         )
-    return evidence.features
+    return features
 
 
 def _warn_where_singular(target: Tensor, width: int) -> None:

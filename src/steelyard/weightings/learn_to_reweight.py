@@ -7,7 +7,7 @@ from torch import Tensor
 
 from steelyard.core.errors import ArgumentError
 from steelyard.core.oracle import Oracle
-from steelyard.core.pool import RowPool
+from steelyard.core.pool import RowPool, check_pool
 from steelyard.core.roles import Prepares
 from steelyard.core.rows import Batch, Evidence
 from steelyard.core.weighting import Weighting
@@ -30,7 +30,7 @@ class LearnToReweight(Weighting, Prepares):
         targets `[N]` to weights `[N]`.
 
     Raises:
-        ArgumentError: `lookahead.order` is "online".
+        ArgumentError: `meta` is no pool, or `lookahead.order` is "online".
 
     Reference:
         Ren, Zeng, Yang, Urtasun: Learning to reweight examples for robust deep learning, ICML 2018.
@@ -49,7 +49,7 @@ class LearnToReweight(Weighting, Prepares):
 
     def __init__(self, meta: RowPool, *, lookahead: Lookahead | None = None) -> None:
         super().__init__()
-        self.meta = meta
+        self.meta = check_pool(meta, "meta")
         self.lookahead = Lookahead() if lookahead is None else lookahead
         if self.lookahead.order != "ahead":
             raise ArgumentError("lookahead.order", "'ahead': these weights are needed before the step", "'online'")

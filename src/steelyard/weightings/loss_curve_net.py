@@ -160,6 +160,7 @@ class LossCurveNet(Taught):
         """v, in (0.02, 1.02) `[N]`."""
         if evidence.index is None:
             raise ArgumentError("evidence.index", "the position of each row in the training split [N]", None)
-        known = self.shape(self.curves[evidence.index]) + self.label(evidence.target)
+        curves = self.curves[evidence.index].to(self.label.weight.dtype)
+        known = self.shape(curves) + self.label(evidence.target)
         weights: Tensor = torch.sigmoid(self.out(known)[:, 0]) + 0.02
         return weights

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from steelyard.core.counts import of_class
 from steelyard.core.errors import ArgumentError
 from steelyard.core.pool import RowPool
 from steelyard.core.rows import Evidence
@@ -65,4 +66,4 @@ class MetaClassWeights(Taught):
 
     def raw(self, evidence: Evidence) -> Tensor:
         """`exp(t_y)` `[N]`."""
-        return self.logs[evidence.target].exp()
+        return of_class(self.logs, evidence.target).exp()

@@ -12,7 +12,7 @@ from steelyard.core.counts import CountsLike, as_counts, count, effective
 from steelyard.core.errors import ArgumentError, CombinationError
 from steelyard.core.modes import evaluating
 from steelyard.core.oracle import Oracle
-from steelyard.core.pool import RowPool
+from steelyard.core.pool import RowPool, check_pool
 from steelyard.core.roles import Prepares
 from steelyard.core.rows import Batch, Evidence, seen
 from steelyard.core.weighting import Weighting
@@ -46,7 +46,9 @@ class TransportOptions:
             lead for any batch size. "nothing": all classes alike, present or not, as released.
         anchor: 0 or more, strength of the pull to the effective-number weights; 1 is a divergence from them with factor eps.
         beta: of the effective number, in [0, 1].
-        rate: size of a step, above 0: for "sinkhorn" at most 1, for "released" a learning rate. None for 0.05 and 0.01.
+        rate: size of a step, above 0: for "sinkhorn" at most 1, for "released" a learning rate; "closed_form" makes none. None
+            for 0.05 and 0.01. Where eps is small against the costs, weights end up going to and fro around the closed form, by
+            about rate times the cost.
         refresh: steps between two looks at the meta set; None for once an epoch.
         iterations: of Sinkhorn's algorithm.
 
@@ -169,8 +171,10 @@ class OptimalTransport(Weighting, Prepares):
         self.rate = RATES[method] if options.rate is None else float(options.rate)
         if method == "sinkhorn" and self.rate > 1:
             raise ArgumentError("rate", "at most 1 with method 'sinkhorn'", self.rate)
+        if method == "closed_form" and options.rate is not None:
+            raise ArgumentError("rate", "None with method 'closed_form', which makes no steps", options.rate)
         counts = as_counts(class_counts)
-        offered = _check_classes(meta.source.target, counts)
+        offered = _check_classes(check_pool(meta, "meta").source.target, counts)
         table = 1 / effective_number(effective(counts), float(options.beta))
         table = over_classes(table) if method == "released" else over_rows(table, counts)
         self.register_buffer("class_weights", table.float())

@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from steelyard.core.counts import of_class
 from steelyard.core.errors import ArgumentError
 from steelyard.core.world import World
 from steelyard.numeric.by_class import class_totals, first_of_class, widened
@@ -108,7 +109,7 @@ class Prototypes(nn.Module):
         self._check_width(width)
         if not self.width:
             return torch.zeros(len(target), width, device=target.device), torch.zeros_like(target, dtype=torch.bool)
-        place = self.slot[target.to(self.slot.device)].long()
+        place = of_class(self.slot, target.to(self.slot.device)).long()
         return self.rows[place].to(target.device), (place > 0).to(target.device)
 
     @torch.no_grad()
@@ -150,7 +151,7 @@ class Prototypes(nn.Module):
     def _write(self, classes: Tensor, totals: Tensor) -> None:
         """Rows of one class bring the same numbers, so it does not matter which of them is written last."""
         mass = totals[:, -1]
-        before = self.slot[classes].long()
+        before = of_class(self.slot, classes).long()
         known, counted = before > 0, mass > 0
         place = torch.where(known, before, self._new_places(classes, counted & ~known))
         mean = totals[:, :-1] / mass.where(counted, 1.0)[:, None]

@@ -8,7 +8,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from steelyard.core.counts import as_counts, count, effective, group_classes, imbalance_factor, prior
+from steelyard.core.counts import as_counts, count, effective, group_classes, imbalance_factor, of_class, prior
 from steelyard.core.errors import ArgumentError
 
 COUNTS = st.lists(st.integers(0, 5000), min_size=2, max_size=40).filter(lambda n: sum(n) > 0)
@@ -86,3 +86,9 @@ def test_counts_come_as_lists_arrays_and_tensors() -> None:
 def test_count_and_factor() -> None:
     assert count(torch.tensor([0, 2, 2, 2]), 4).tolist() == [1, 0, 3, 0]
     assert imbalance_factor([1, 0, 3, 0]) == 3
+
+
+@pytest.mark.parametrize("target", [[0, 2], [0, 5, 1]])
+def test_a_class_without_a_size_is_named(target):
+    with pytest.raises(ArgumentError, match=rf"`target` should be classes from 0 to 1, .* from 0 to {max(target)}"):
+        of_class(torch.tensor([5.0, 7.0]), torch.tensor(target))

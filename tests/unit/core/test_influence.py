@@ -137,6 +137,14 @@ def test_central_differences_along_the_direction_come_close() -> None:
     assert distance(influence(model, CE, batch, meta, weights=weights, lr=0.3, estimator="difference"), exact) < 1e-6
 
 
+def test_both_sides_of_a_central_difference_drop_the_same_units() -> None:
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(5, 8), nn.Tanh(), nn.Dropout(0.5), nn.Linear(8, 3)).double()
+    batch, meta, weights = drawn((5,), 12, 1, torch.float64), drawn((5,), 7, 2, torch.float64), torch.ones(12) / 12
+    exact = influence(model, CE, batch, meta, weights=weights, lr=0.3)
+    assert distance(influence(model, CE, batch, meta, weights=weights, lr=0.3, estimator="difference"), exact) < 1e-6
+
+
 def test_nothing_is_touched() -> None:
     torch.manual_seed(0)
     model = mlp()

@@ -21,7 +21,7 @@ from steelyard.core.memory import peak_mb, release, reset_peak
 from steelyard.core.objective import Objective
 from steelyard.core.regime import Regime
 from steelyard.core.roles import Assesses, Observes, Prepares, playing
-from steelyard.core.rows import Batch, Evidence
+from steelyard.core.rows import Batch, Clock, Evidence, Rows
 from steelyard.core.seeds import derive, generator
 from steelyard.core.stage import Stage, Steps
 from steelyard.core.task import Task, TaskView
@@ -233,3 +233,33 @@ def test_a_task_describes_itself() -> None:
     assert facts["counts"]["train"] == [60, 25, 9]
     assert facts["imbalance_factor"] == pytest.approx(60 / 9)
     assert isinstance(Blobs(), Task)
+
+
+@pytest.mark.parametrize("weighting", [torch.ones(3), [1.0, 2.0, 1.0], Uniform, lambda evidence: torch.ones(3)])
+def test_what_is_no_weighting_is_refused(weighting: Any) -> None:
+    with pytest.raises(ArgumentError, match="`weighting` should be a Weighting"):
+        Objective(weighting=weighting)
+
+
+@pytest.mark.parametrize("loss", [0.5, "ce", CrossEntropy])
+def test_what_is_no_loss_is_refused(loss: Any) -> None:
+    with pytest.raises(ArgumentError, match="`loss` should be a Loss"):
+        Objective(loss)
+
+
+@pytest.mark.parametrize(
+    ("word", "value"),
+    [("objective", CrossEntropy()), ("descent", "sam"), ("transform", "mixup"), ("sampler", [0, 1]), ("trainable", [])],
+)
+def test_a_stage_refuses_what_its_words_cannot_be(word: str, value: Any) -> None:
+    with pytest.raises(ArgumentError, match=f"`{word}`"):
+        Stage(**{word: value})
+
+
+def test_a_batch_without_a_row_that_counts_makes_no_step() -> None:
+    torch.manual_seed(0)
+    model, target = torch.nn.Linear(4, 3), torch.tensor([0, 2])
+    found = Objective()(Rows(model(torch.randn(2, 4)), target, share=torch.zeros(2)), Clock())
+    assert found.loss == 0 and found.restricted(torch.ones(2)) == 0
+    found.loss.backward()
+    assert model.weight.grad is not None and not model.weight.grad.any()

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from steelyard.core.errors import ArgumentError
 from steelyard.core.objective import Objective
 from steelyard.core.oracle import Oracle
-from steelyard.core.pool import RowPool
+from steelyard.core.pool import RowPool, check_pool
 from steelyard.core.rows import Batch, Clock, Rows
 from steelyard.core.sampler import ShuffledSampler
 from steelyard.core.task import Part
@@ -169,6 +169,19 @@ def test_wrong_sizes_are_named(size):
 def test_an_empty_source_is_refused():
     with pytest.raises(ArgumentError, match="`source`"):
         RowPool(Part(numbered(3), torch.empty(0, dtype=torch.int64)))
+
+
+@pytest.mark.parametrize("source", [(torch.eye(3), torch.arange(3)), torch.eye(3), None])
+def test_inputs_and_classes_as_they_are_are_no_source(source):
+    with pytest.raises(ArgumentError, match="`source` should be a source of rows"):
+        RowPool(source)
+
+
+def test_a_pool_is_asked_for_where_one_is_needed():
+    with pytest.raises(ArgumentError, match="`meta` should be a RowPool"):
+        check_pool(numbered(3), "meta")
+    pool = RowPool(numbered(3))
+    assert check_pool(pool, "meta") is pool
 
 
 def of_each_process() -> list[list[list[int]]]:

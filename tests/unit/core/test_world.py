@@ -7,7 +7,7 @@ import pytest
 import torch
 from ending import Bomb
 from tiny import Blobs, ce, numbers, same_weights
-from torch import nn
+from torch import Tensor, nn
 
 import steelyard.core.train as loop
 from steelyard.core.errors import ArgumentError, TrainingError
@@ -55,6 +55,17 @@ def mass_weighted() -> torch.Tensor:
     return parameter.grad
 
 
+def massless() -> list[Tensor | None]:
+    found = list[Tensor | None]()
+    world = World.current()
+    for masses in ((0.0, 2.0), (0.0, 0.0)):
+        parameter = nn.Parameter(torch.zeros(2))
+        parameter.grad = torch.full((2,), 3.0 * world.rank)
+        world.average_gradients([parameter], mass=torch.tensor(masses[world.rank]))
+        found.append(parameter.grad)
+    return found
+
+
 @pytest.mark.multiprocess
 def test_two_processes_make_the_steps_of_one(tmp_path: Path) -> None:
     alone = train(None)
@@ -98,6 +109,11 @@ def test_two_processes_resume_in_the_middle_of_an_epoch_with_the_same_bits(tmp_p
 @pytest.mark.multiprocess
 def test_gradients_are_averaged_by_the_rows_behind_them() -> None:
     torch.testing.assert_close(launch(mass_weighted, 2), torch.full((2,), (1 * 1 + 2 * 3) / 4))
+
+
+@pytest.mark.multiprocess
+def test_a_process_whose_rows_are_all_ignored_does_not_count() -> None:
+    assert [gradient.tolist() for gradient in launch(massless, 2)] == [[3.0, 3.0], [0.0, 0.0]]
 
 
 @pytest.mark.multiprocess

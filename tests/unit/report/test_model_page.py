@@ -38,6 +38,14 @@ def test_the_rarer_class_may_be_the_first():
     assert "of 'no'" in verdict(facts)
 
 
+def test_a_metric_of_decisions_that_was_asked_for_leads_the_scores():
+    facts = facts_of_a_model()
+    facts["metric"] = "expected_cost"
+    facts["test"]["metrics"]["expected_cost"], facts["test"]["intervals"]["expected_cost"] = 0.25, [0.2, 0.3]
+    assert verdict(facts).endswith("expected cost 0.250 (95 % interval 0.200 to 0.300).")
+    assert context(facts)["scores"][0]["label"] == "Expected cost"
+
+
 def test_several_classes_are_judged_by_the_metric_and_the_worst_class():
     facts = facts_of_a_model(("a", "b", "c"))
     worst = min(facts["test"]["per_class"]["recall"])

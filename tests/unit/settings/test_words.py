@@ -103,7 +103,9 @@ def test_a_transform_is_built() -> None:
     [
         ("los", "la", UnknownName, "did you mean 'loss'"),
         ("loss", "logit-adjustd", UnknownName, "unknown loss 'logit-adjustd'; did you mean 'logit-adjusted'"),
-        ("weighting", "la", UnknownName, "unknown weighting 'la'"),
+        ("weighting", "la", UnknownName, "unknown weighting 'la'; 'la' is a method: write it beside other words, without"),
+        ("sampler", "drs", UnknownName, "'drs' is a method"),
+        ("weighting", "drww", UnknownName, "unknown weighting 'drww'; "),
         ("loss", "la(tua=1)", UnknownName, "did you mean 'tau'"),
         ("loss", "la(class_counts=3)", UnknownName, "unknown setting"),
         ("loss", "la(tau=x)", ArgumentError, "`tau` should be a finite number; found 'x'"),
@@ -127,7 +129,8 @@ def test_what_cannot_be_read_is_one_sentence(word: str, text: str, error: type[S
     [("learn-to-reweight", "l2rw"), ("l2rw(scope=head)", "l2rw"), ("deferred(mw-net)", "mw-net"), ("ot", "ot")],
 )
 def test_a_word_that_text_cannot_make_names_the_method_that_brings_it(text: str, method: str) -> None:
-    with pytest.raises(CombinationError, match=f"cannot be written as text: use the method '{method}', which brings it"):
+    says = f"cannot be written as text: use the method '{method}', which brings it, in place of 'weighting="
+    with pytest.raises(CombinationError, match=says):
         choose("weighting", text)
 
 

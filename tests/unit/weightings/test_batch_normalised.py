@@ -1,7 +1,9 @@
 """Weights with mean 1 in a batch."""
 
+import pytest
 import torch
 
+from steelyard.core.errors import ArgumentError
 from steelyard.core.rows import Evidence
 from steelyard.core.weighting import Weighting
 from steelyard.weightings import BatchNormalised, InverseFrequency
@@ -25,3 +27,8 @@ def test_ratios_are_those_of_the_weighting():
 
 def test_nothing_stays_nothing():
     assert BatchNormalised(Nothing())(Evidence(torch.tensor([0, 1]))).tolist() == [0, 0]
+
+
+def test_a_table_of_weights_is_no_weighting():
+    with pytest.raises(ArgumentError, match="`weighting` should be a Weighting"):
+        BatchNormalised(torch.ones(3))

@@ -2,10 +2,15 @@ from __future__ import annotations
 
 import pytest
 import torch
-from meta_cases import pool_of
+import torch.nn.functional as F
+from meta_cases import forward, pool_of, rows
+from torch import nn
+from torch.func import functional_call
 
 from steelyard.core.errors import ArgumentError
-from steelyard.core.rows import Evidence
+from steelyard.core.objective import Objective
+from steelyard.core.oracle import Oracle
+from steelyard.core.rows import Batch, Evidence
 from steelyard.weightings.class_aware_meta_weight_net import ClassAwareMetaWeightNet, cluster
 
 
@@ -41,3 +46,33 @@ def test_clusters_are_the_best_ones() -> None:
     assert cluster(torch.ones(5), 3).tolist() == [0] * 5
     with pytest.raises(ArgumentError, match="groups"):
         cluster(torch.ones(5), 0)
+
+
+@pytest.mark.parametrize("normalise", ["batch", "none", "detached"])
+def test_it_learns_in_all_forms_of_normalisation(normalise: str) -> None:
+    """Against a step of the model that is made with its graph and differentiated through, in float64."""
+    torch.manual_seed(0)
+    (inputs, target), (judged, truth) = rows((5,), 9, 1), rows((5,), 6, 2)
+    inputs, judged = inputs.double(), judged.double()
+    model = nn.Sequential(nn.Linear(5, 7), nn.BatchNorm1d(7), nn.Tanh(), nn.Linear(7, 3)).double()
+    net = ClassAwareMetaWeightNet(pool_of(judged, truth), [50, 10, 2], normalise=normalise).double()  # type: ignore[arg-type]
+    own = list(net.parameters())
+    with torch.no_grad():
+        for value in own:
+            value.add_(0.3 * torch.randn_like(value))
+    params, buffers = dict(model.named_parameters()), {name: value.clone() for name, value in model.named_buffers()}
+    losses = F.cross_entropy(functional_call(model, params | buffers, (inputs,)), target, reduction="none")
+    raw = net.raw(Evidence(target=target, losses=losses.detach()))
+    weights = raw if normalise == "none" else raw / (raw.mean() if normalise == "batch" else raw.mean().detach())
+    found = torch.autograd.grad((weights * losses).mean(), list(params.values()), create_graph=True)
+    there = {name: value - 0.2 * slope for (name, value), slope in zip(params.items(), found, strict=True)}
+    wanted = torch.autograd.grad(F.cross_entropy(functional_call(model, there | buffers, (judged,)), truth), own)
+
+    oracle = Oracle(model, forward, Objective(weighting=net))
+    oracle.optimizer = torch.optim.SGD(model.parameters(), lr=0.2)
+    given = []
+    teacher = net.teacher()
+    teacher.register_step_pre_hook(lambda *_: given.extend(value.grad.clone() for value in own))
+    net.prepare(oracle, Batch(inputs, target, torch.arange(9)))
+    for ours, theirs in zip(given, wanted, strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=1e-9, atol=1e-12)

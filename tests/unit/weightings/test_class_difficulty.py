@@ -217,3 +217,20 @@ def test_two_processes_count_together() -> None:
 def test_wrong_arguments_are_named(argument: str, value: Any) -> None:
     with pytest.raises(ArgumentError, match=f"`{argument}`"):
         ClassDifficulty(**({"num_classes": 3} | {argument: value}))
+
+
+@pytest.mark.parametrize(
+    "accuracy", [torch.rand(4), [0.5, 0.2], torch.tensor([95.0, 80.0, 30.0]), torch.tensor([0.5, -0.1, 0.2])]
+)
+def test_accuracies_of_other_classes_and_percentages_are_refused(accuracy: Any) -> None:
+    weighting = ClassDifficulty(3)
+    with pytest.raises(ArgumentError, match="`accuracy`"):
+        weighting.update(accuracy)
+    assert torch.equal(weighting.class_weights, torch.ones(3))
+
+
+def test_a_list_of_accuracies_will_do() -> None:
+    first, second = ClassDifficulty(3), ClassDifficulty(3)
+    first.update([0.9, 0.5, float("nan")])  # type: ignore[arg-type]
+    second.update(torch.tensor([0.9, 0.5, torch.nan]))
+    assert torch.equal(first.class_weights, second.class_weights)

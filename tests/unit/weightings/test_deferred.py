@@ -60,3 +60,8 @@ def test_the_wrapped_weighting_is_a_part():
     deferred = Deferred(InverseFrequency([3, 1]), after=0.5)
     assert "weighting.class_weights" in deferred.state_dict()
     assert [type(part) for part in deferred.children()] == [InverseFrequency]
+
+
+def test_a_table_of_weights_is_no_weighting():
+    with pytest.raises(ArgumentError, match="`weighting` should be a Weighting"):
+        Deferred(torch.ones(3))

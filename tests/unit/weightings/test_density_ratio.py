@@ -280,3 +280,14 @@ def test_rows_without_features_are_refused_with_what_to_do() -> None:
         DensityRatio(COUNTS)(Evidence(torch.tensor([0])))
     with pytest.raises(CombinationError, match="these rows have none"):
         DensityRatio(COUNTS).observe(Evidence(torch.tensor([0])))
+
+
+def test_features_in_half_precision_do_not_round_the_weights() -> None:
+    """As a loop of one's own hands them over under autocast."""
+    torch.manual_seed(0)
+    weigh, features, target = DensityRatio([90, 9, 1]), torch.rand(12, 8).bfloat16(), torch.arange(12) % 3
+    weigh.observe(Evidence(target=target, features=features))
+    later = torch.rand(12, 8).bfloat16()
+    weights = weigh(Evidence(target=target, features=later))
+    assert weights.dtype == torch.float32
+    assert torch.equal(weights, weigh(Evidence(target=target, features=later.float())))

@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+from dataclasses import replace
+from typing import Any
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -9,7 +12,7 @@ from torch import nn
 from steelyard.core.objective import Objective
 from steelyard.core.oracle import Oracle
 from steelyard.core.rows import Batch
-from steelyard.weightings import LearnToReweight
+from steelyard.weightings import LearnToReweight, Lookahead, MetaWeightNet
 
 
 def test_learning_to_reweight_agrees_with_gradients_row_by_row() -> None:
@@ -70,3 +73,22 @@ def test_flipped_rows_weigh_less() -> None:
         weights = oracle(batch).weights
         flipped = (given != target)[20:]
         assert weights[flipped].mean() < 0.5 * weights[~flipped].mean()
+
+
+@pytest.mark.parametrize(
+    "build", [MetaWeightNet, LearnToReweight, lambda meta: MetaWeightNet(meta, lookahead=Lookahead(order="online"))]
+)
+def test_a_batch_whose_rows_are_all_ignored_teaches_nothing(build: Any) -> None:
+    torch.manual_seed(0)
+    weighting, model = build(pool_of(*rows((5,), 6, 2))), nn.Linear(5, 3).double()
+    oracle = Oracle(model, lambda m, b: replace(forward(m, b), share=b.share), Objective(weighting=weighting))
+    oracle.optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    inputs, target = rows((5,), 9, 1)
+    batch, before = Batch(inputs, target, torch.arange(9), share=torch.zeros(9)), model.weight.detach().clone()
+    weighting.prepare(oracle, batch)
+    oracle(batch).loss.backward()
+    oracle.optimizer.step()
+    if isinstance(weighting, MetaWeightNet):
+        weighting.follow(oracle, batch)
+    assert torch.equal(model.weight, before)
+    assert all(value.isfinite().all() for value in weighting.parameters())

@@ -50,3 +50,18 @@ def test_a_curve_net_starts_as_plain_training_and_freezes() -> None:
     oracle.clock = Clock(epoch=4, epochs=10)
     net.prepare(oracle, batch)
     assert torch.equal(net(evidence).detach(), learnt)
+
+
+def test_a_net_in_double_precision_reads_its_curves() -> None:
+    meta = pool_of(*rows((5,), 6, 2))
+    curves, evidence = torch.randn(9, 4), Evidence(target=torch.tensor([0, 2]), index=torch.tensor([3, 8]))
+    torch.manual_seed(0)
+    single = LossCurveNet(meta, curves, 3, normalise="none")
+    torch.set_default_dtype(torch.float64)
+    try:
+        double = LossCurveNet(meta, curves, 3, normalise="none")
+    finally:
+        torch.set_default_dtype(torch.float32)
+    double.load_state_dict(single.state_dict())
+    assert double(evidence).dtype == torch.float64
+    torch.testing.assert_close(double(evidence).float(), single(evidence))

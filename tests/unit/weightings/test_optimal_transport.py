@@ -179,7 +179,7 @@ def test_rows_that_are_alike_get_the_same_weight(method):
 def test_balanced_rows_like_the_meta_set_stay_uniform(method):
     centres, target = torch.eye(3, 4), torch.arange(3).repeat_interleave(5)
     batch = Batch(centres[target], target, torch.arange(15))
-    options = TransportOptions(rate=0.5)
+    options = None if method == "closed_form" else TransportOptions(rate=0.5)
     weighting = OptimalTransport((5, 5, 5), RowPool(Held(centres, torch.arange(3))), method=method, options=options)
     for _ in range(5):
         weighting.prepare(Oracle(Direct(), score, Objective()), batch)
@@ -331,6 +331,7 @@ def test_the_meta_set_is_looked_at_when_asked_to(refresh, looks):
         ({"label_scale": -1.0}, "label_scale"),
         ({"eps": 0.0}, "eps"),
         ({"options": TransportOptions(rate=1.5)}, "rate"),
+        ({"method": "closed_form", "options": TransportOptions(rate=0.5)}, "rate"),
     ],
 )
 def test_wrong_settings_are_named(given_, named):
