@@ -53,7 +53,10 @@ DATA: tuple[Option, ...] = (
         help="How labels are replaced.",
     ),
     click.option(
-        "--model", default="auto", show_default=True, help="resnet32, small-cnn, mlp, timm:NAME, torchvision:NAME, or auto."
+        "--model",
+        default="auto",
+        show_default=True,
+        help="resnet32, small-cnn, mlp, timm:NAME, torchvision:NAME, your own module:function, or auto.",
     ),
     click.option("--test", metavar="PATH", help="File with the test rows; otherwise a test split is cut from DATA."),
     click.option("--drop", metavar="COLS", help="Columns to leave out, separated by commas."),

@@ -9,6 +9,7 @@ from steelyard.data.files import TABLE_SUFFIXES, list_folder, suffix_of
 from steelyard.data.fingerprint import fingerprint as fingerprint_of
 from steelyard.data.understood import READING
 from steelyard.problems._kinds import files_beside
+from steelyard.problems._model import own_model_file
 from steelyard.problems._settings import ProblemSettings
 from steelyard.settings.text import parse_call
 
@@ -42,9 +43,10 @@ def _has_table(data: Any) -> bool:
 
 
 def _files_of_model(settings: ProblemSettings) -> dict[str, Path]:
-    """Files that settings of a model by name name, such as a checkpoint for timm."""
+    """Files that settings of a model by name name, such as a checkpoint for timm, and the code of one of the user's own."""
     given = dict(settings.model_settings)
     if isinstance(settings.model, str) and settings.model.endswith(")"):
         given = parse_call(settings.model)[1] | given
     named = {name: Path(value) for name, value in given.items() if isinstance(value, str | Path) and str(value)}
-    return {name: path for name, path in named.items() if path.is_file()}
+    own = own_model_file(settings.model)
+    return {name: path for name, path in named.items() if path.is_file()} | ({} if own is None else {"code": own})

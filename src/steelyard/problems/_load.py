@@ -28,9 +28,9 @@ from steelyard.data.tabular import drop_columns, giveaways, identifiers
 from steelyard.problems._arrange import Arranged, arrange
 from steelyard.problems._catalogue import names
 from steelyard.problems._kinds import maker
+from steelyard.problems._model import model_of, with_own_model
 from steelyard.problems._partition import Partition, partition_of, shared_groups, without_column
 from steelyard.problems._settings import ProblemSettings
-from steelyard.settings.text import parse_call
 from steelyard.tasks import ArrayTask, ImageTask, TableTask
 from steelyard.tasks.about import ModelledTask
 
@@ -53,7 +53,7 @@ def load(data: Any, settings: ProblemSettings | None = None, **changes: Any) -> 
         >>> task.num_classes, sorted(task.splits)
         (4, ['test', 'train', 'valid'])
     """
-    settings = (settings or ProblemSettings()).replace(**changes)
+    settings = with_own_model((settings or ProblemSettings()).replace(**changes))
     if isinstance(data, Task):
         if settings != ProblemSettings():
             raise ArgumentError("settings", "none, as the data are a task, which has its own splits and model", "some")
@@ -242,7 +242,7 @@ def _tables(raw: Raw, arranged: Arranged, settings: ProblemSettings) -> TableTas
         missing=settings.missing,
         residence=settings.residence,
         notes=(*arranged.notes, *notes),
-        **_model(settings),
+        **model_of(settings),
     )
 
 
@@ -254,7 +254,7 @@ def _images(raw: Raw, arranged: Arranged, settings: ProblemSettings) -> ImageTas
         splits = _array_sources(parts, arranged, settings)
     else:
         splits = _encoded_sources(raw.parts, arranged, settings)
-    return ImageTask(raw.name, arranged.class_names, splits, notes=arranged.notes, **_model(settings))
+    return ImageTask(raw.name, arranged.class_names, splits, notes=arranged.notes, **model_of(settings))
 
 
 def _arrays(raw: Raw, arranged: Arranged, settings: ProblemSettings) -> ArrayTask:
@@ -264,25 +264,7 @@ def _arrays(raw: Raw, arranged: Arranged, settings: ProblemSettings) -> ArrayTas
             if isinstance(array, np.ndarray | Tensor):
                 check_array(array, f"{name} of the {split} rows")
     splits = _array_sources(raw.parts, arranged, settings)
-    return ArrayTask(raw.name, arranged.class_names, splits, notes=arranged.notes, **_model(settings))
-
-
-def _model(settings: ProblemSettings) -> dict[str, Any]:
-    """The model, with the settings that were written behind its name: "small-cnn(width=16)"."""
-    model, extra = settings.model, dict(settings.model_settings)
-    if isinstance(model, str) and "(" in model:
-        model, texts = parse_call(model)
-        extra = {key: _literal(text) for key, text in texts.items()} | extra
-    return {"model": model, "model_settings": extra}
-
-
-def _literal(text: str) -> Any:
-    import ast
-
-    try:
-        return ast.literal_eval({"true": "True", "false": "False", "none": "None"}.get(text, text))
-    except (ValueError, SyntaxError):
-        return text
+    return ArrayTask(raw.name, arranged.class_names, splits, notes=arranged.notes, **model_of(settings))
 
 
 def _array_sources(parts: Mapping[str, Part], arranged: Arranged, settings: ProblemSettings) -> dict[str, Source]:

@@ -48,7 +48,7 @@ class ProblemSettings:
             "group:COL" (rows with the same value of COL together). COL is no feature then; "keep-time:COL" keeps it as one.
         drop: columns to leave out (a tuple of names, or one name).
         missing: "error" refuses missing values, "median" fills in the training median, "indicator" also says where they were.
-        model: a name, a module, or a function that makes one; "auto" goes by the task.
+        model: a name, `module:function` of your own code, a module, or a function that makes one; "auto" goes by the task.
         model_settings: further arguments for a model by name.
         resize: make images resize x resize pixels.
         max_rows: use at most about this many training rows (stratified), for a quick look.

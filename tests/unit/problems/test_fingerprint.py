@@ -89,6 +89,12 @@ def test_a_checkpoint_of_a_model_counts(tmp_path: Path) -> None:
     assert changes(ProblemSettings(model=f"timm:resnet18(checkpoint_path={file})"), file)
 
 
+def test_the_code_of_a_model_of_ones_own_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(tmp_path))
+    file = write(tmp_path / "own_nets_of_this_test.py", "def net():\n    return 1\n")
+    assert changes(ProblemSettings(model="own_nets_of_this_test:net"), file)
+
+
 def test_images_outside_of_the_folder_count(tmp_path: Path) -> None:
     folder, other = tmp_path / "in", tmp_path / "out"
     for place in (folder, other):

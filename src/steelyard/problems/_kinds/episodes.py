@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from steelyard.core.errors import ArgumentError, DataError
 from steelyard.core.seeds import generator
@@ -20,6 +20,7 @@ from steelyard.data.files import TABLE_SUFFIXES, suffix_of
 from steelyard.data.image_classes import has_image_classes, read_image_classes
 from steelyard.data.memory import check_array
 from steelyard.data.raw import Part, Raw
+from steelyard.problems._model import model_of
 from steelyard.problems._settings import ProblemSettings
 from steelyard.tasks.episodes import Classes, EpisodeTask, Plan
 from steelyard.tasks.episodes.backbones import backbone_builder
@@ -99,7 +100,8 @@ def episodes(
         notes += ("there are no validation classes, as all are needed for training and test",)
     count = {"train": episodes, "valid": max(test_episodes // 4, 1), "test": test_episodes}
     plan = Plan(way, support, queries, training, count, settings.seed)
-    build = backbone_builder(*_model(settings), shape=tuple(inputs.shape[1:]))
+    asked = model_of(settings)
+    build = backbone_builder(asked["model"], asked["model_settings"], shape=tuple(inputs.shape[1:]))
     return EpisodeTask(raw.name, Classes(inputs, target, names, chosen), plan, build, notes)
 
 
@@ -253,10 +255,3 @@ def _thinned(
             raise DataError(f"images: class '{names[label]}' has {len(rows)} and should keep {count}: lower images")
         keep[rows[torch.randperm(len(rows), generator=generator(seed, "images", label))[count:]]] = False
     return inputs[keep], target[keep]
-
-
-def _model(settings: ProblemSettings) -> tuple[str | nn.Module | Any, dict[str, Any]]:
-    from steelyard.problems import _load
-
-    given = _load._model(settings)
-    return given["model"], given["model_settings"]
