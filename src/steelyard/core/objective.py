@@ -13,6 +13,7 @@ from steelyard.core.errors import ArgumentError
 from steelyard.core.loss import CrossEntropy, Loss, upcast
 from steelyard.core.rows import Clock, Evidence, Rows, seen
 from steelyard.core.weighting import Uniform, Weighting, check_weighting
+from steelyard.numeric.normalise import divisor
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +68,7 @@ class Evaluation:
 
 def counting(mass: Tensor | int) -> Tensor | int:
     """A mass to divide by: 1 for one of 0, as of a batch whose rows are all ignored, which makes nothing of nothing."""
-    return mass.where(mass > 0, mass.new_ones(())) if isinstance(mass, Tensor) else max(mass, 1)
+    return divisor(mass) if isinstance(mass, Tensor) else max(mass, 1)
 
 
 RowLoss: TypeAlias = Callable[[Tensor, Tensor], Tensor]

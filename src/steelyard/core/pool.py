@@ -52,11 +52,7 @@ class RowPool:
     ) -> None:
         if batch_size < 1:
             raise ArgumentError("batch_size", "at least 1", batch_size)
-        try:
-            _ = source.stream
-        except AttributeError:  # inputs and classes as they are, for one
-            expected = "a source of rows, as steelyard.data.ResidentSource(inputs, target) makes one"
-            raise ArgumentError("source", expected, f"a {type(source).__name__}") from None
+        check_source(source, "source")
         if len(source) == 0:
             raise ArgumentError("source", "one with rows", "an empty one")
         self.source, self.batch_size, self.sampler, self.seed = source, batch_size, sampler, seed
@@ -89,6 +85,19 @@ class RowPool:
         target = self.source.target.to(oracle.device)
         for index, inputs in self.source.to(oracle.device).stream(torch.split(torch.arange(len(self)), size)):
             yield Batch(oracle.read(inputs), target[index], index.to(oracle.device))
+
+
+def check_source(source: Source, argument: str) -> None:
+    """Refuse what is no source of rows, inputs and classes as they are for instance.
+
+    Raises:
+        ArgumentError: it is none.
+    """
+    try:
+        _ = source.target, source.stream
+    except AttributeError:
+        expected = "a source of rows, as steelyard.data.ResidentSource(inputs, target) makes one"
+        raise ArgumentError(argument, expected, f"a {type(source).__name__}") from None
 
 
 def check_pool(pool: object, argument: str) -> RowPool:

@@ -18,6 +18,7 @@ import torch.distributed as dist
 from torch import Tensor, nn
 
 from steelyard.core.errors import ArgumentError, SteelyardError, TrainingError
+from steelyard.numeric.normalise import divisor
 
 IMPORTABLE = "define models, methods and listeners in a module, and start from a script below `if __name__ == '__main__':`"
 """What Python asks of code that runs in several processes."""
@@ -57,7 +58,7 @@ class World:
         own = torch.as_tensor(mass, dtype=flat.dtype, device=flat.device).detach().reshape(1)
         packed = torch.cat([flat * own, own])
         dist.all_reduce(packed)
-        mean = packed[:-1] / packed[-1].where(packed[-1] > 0, packed.new_ones(()))  # no row of any process counts: zeros
+        mean = packed[:-1] / divisor(packed[-1])  # no row of any process counts: zeros
         for grad, part in zip(grads, torch.split(mean, [g.numel() for g in grads]), strict=True):
             grad.copy_(part.view_as(grad))
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from steelyard.core.regime import Regime
 from steelyard.nets.table_net import settings_for
-from steelyard.regimes.for_table import SMALL, for_table
+from steelyard.regimes.for_table import SMALL, STILL, for_table
 from steelyard.tasks.models import Model
 
 LEAST_PATIENCE = 10
@@ -17,8 +17,6 @@ STEPS_A_ROW = 3
 
 FEW = 200
 """Rows of the rarest class below which training of a larger table is stopped early as well: they are soon learnt by heart."""
-STILL = {"schedule": "constant", "ema": 0.97}
-"""What makes every epoch a fair place to stop, as in `for_table` for small tables."""
 
 
 def usual_regime(rows: int, rarest: int | None = None) -> Regime:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from steelyard.core.errors import ArgumentError
-from steelyard.core.pool import RowPool
+from steelyard.core.pool import RowPool, check_source
 from steelyard.core.sampler import ShuffledSampler
 from steelyard.core.task import Source, Task, TaskView
 from steelyard.samplers import BalancedSampler
@@ -54,11 +54,8 @@ def meta_set(
 
 
 def _check_given(given: Source, task: TaskView) -> None:
-    try:
-        target, _ = given.target, given.stream
-    except AttributeError:  # inputs and classes as they are, for one
-        expected = "a source of rows, as steelyard.data.ResidentSource(inputs, target) makes one"
-        raise ArgumentError("meta", expected, f"a {type(given).__name__}") from None
+    check_source(given, "meta")
+    target = given.target
     if len(target) == 0:
         raise ArgumentError("meta", "at least one row", "none")
     lowest, highest = int(target.min()), int(target.max())

@@ -9,6 +9,17 @@ from __future__ import annotations
 from torch import Tensor
 
 
+def divisor(total: Tensor) -> Tensor:
+    """Totals to divide by: 1 in place of those that are 0, whose parts are 0 too.
+
+    Example:
+        >>> import torch
+        >>> divisor(torch.tensor([2.0, 0.0]))
+        tensor([2., 1.])
+    """
+    return total.where(total > 0, total.new_ones(()))
+
+
 def over_classes(class_weights: Tensor) -> Tensor:
     """Weights `[C]` with mean 1 over classes (sum C): what the static weightings of the package use.
 
@@ -52,4 +63,4 @@ def over_batch(weights: Tensor, share: Tensor | None = None) -> Tensor:
     """
     mass = weights.shape[0] if share is None else share.sum()
     total = weights.sum() if share is None else (share * weights).sum()
-    return weights * (mass / total.where(total > 0, total.new_ones(())))
+    return weights * (mass / divisor(total))

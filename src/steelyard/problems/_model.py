@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 import functools
 import inspect
 from collections.abc import Callable
@@ -12,14 +11,14 @@ from typing import Any
 from steelyard.nets.by_name import LIBRARIES
 from steelyard.problems._settings import ProblemSettings
 from steelyard.settings.names import resolve
-from steelyard.settings.text import parse_call
+from steelyard.settings.text import read_call
 
 
 def model_of(settings: ProblemSettings) -> dict[str, Any]:
     """`model` and `model_settings`, with the settings that were written behind a name: "small-cnn(width=16)"."""
     model, extra = settings.model, dict(settings.model_settings)
     if isinstance(model, str) and "(" in model:
-        model, written = _parts(model)
+        model, written = read_call(model)
         extra = written | extra
     return {"model": model, "model_settings": extra}
 
@@ -62,15 +61,3 @@ def _own_factory(model: Any) -> Callable[..., Any] | None:
     left, colon, right = name.partition(":")
     dotted = all(part.isidentifier() for part in (*left.split("."), *right.split(".")))
     return resolve("model", name) if colon and dotted and left not in LIBRARIES else None
-
-
-def _parts(text: str) -> tuple[str, dict[str, Any]]:
-    name, texts = parse_call(text)
-    return name, {key: _literal(value) for key, value in texts.items()}
-
-
-def _literal(text: str) -> Any:
-    try:
-        return ast.literal_eval({"true": "True", "false": "False", "none": "None"}.get(text, text))
-    except (ValueError, SyntaxError):
-        return text

@@ -10,6 +10,8 @@ from steelyard.core.regime import Regime
 
 SMALL = 4000
 """Below so many rows a table is small: how long to train depends on the table, and an average of the weights is judged."""
+STILL: dict[str, Any] = {"schedule": "constant", "ema": 0.97}
+"""What makes every epoch a fair place to stop."""
 FEWEST, MOST = 10, 400
 """Epochs at least and at most."""
 MANY = 1_000_000
@@ -50,9 +52,8 @@ def for_table(*, rows: int = 10_000, **changes: Any) -> Regime:
         optimizer="adamw",
         lr=3e-3,
         weight_decay=1e-2,
-        schedule="constant" if small else "cosine",
+        schedule="cosine",
         warmup_epochs=epochs / 20,
         clip_norm=1.0,
-        ema=0.97 if small else None,
     )
-    return base.replace(**changes)
+    return base.replace(**(STILL if small else {}) | changes)

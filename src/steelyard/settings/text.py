@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import inspect
 import math
 import re
@@ -110,6 +111,26 @@ def parse_call(text: str) -> tuple[str, dict[str, str]]:
             raise SteelyardError(f"setting '{key}' of '{name}' is given twice")
         settings[key] = value
     return name, settings
+
+
+def read_call(text: str) -> tuple[str, dict[str, Any]]:
+    """As `parse_call`, with each setting as the number, truth value, none or tuple that it is written like, else as text.
+
+    For what says itself which settings it takes: nothing is known of their types here.
+
+    Example:
+        >>> read_call("lora(r=4, bias=none, target_modules=(q, v), init=false)")
+        ('lora', {'r': 4, 'bias': None, 'target_modules': '(q, v)', 'init': False})
+    """
+    name, texts = parse_call(text)
+    return name, {key: _literal(value) for key, value in texts.items()}
+
+
+def _literal(text: str) -> Any:
+    try:
+        return ast.literal_eval({"true": "True", "false": "False", "none": "None"}.get(text, text))
+    except (ValueError, SyntaxError):
+        return text
 
 
 def format_value(value: object) -> str:

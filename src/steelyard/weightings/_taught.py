@@ -35,7 +35,7 @@ from steelyard.core.seeds import Randomness
 from steelyard.core.weighting import Weighting
 from steelyard.core.world import World
 from steelyard.numeric.directional import plain_attention, sent_back, slopes_of, weighted_gradients
-from steelyard.numeric.normalise import over_batch
+from steelyard.numeric.normalise import divisor, over_batch
 from steelyard.numeric.replay import Recording
 from steelyard.weightings._own_adam import OwnAdam
 
@@ -278,7 +278,7 @@ class Taught(OwnAdam, Weighting, Prepares, Follows):
         if self.normalise == "batch":
             return over_batch(raw, evidence.share)
         still = raw.detach()
-        return raw * (over_batch(still, evidence.share) / still.where(still > 0, still.new_ones(())))
+        return raw * (over_batch(still, evidence.share) / divisor(still))
 
     def prepare(self, oracle: Oracle, batch: Batch) -> None:
         """Learn from a step that is only tried, or remember where the real one starts."""

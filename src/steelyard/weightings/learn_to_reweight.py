@@ -11,6 +11,7 @@ from steelyard.core.pool import RowPool, check_pool
 from steelyard.core.roles import Prepares
 from steelyard.core.rows import Batch, Evidence
 from steelyard.core.weighting import Weighting
+from steelyard.numeric.normalise import divisor
 from steelyard.weightings._taught import Lesson, Lookahead
 
 
@@ -72,4 +73,4 @@ class LearnToReweight(Weighting, Prepares):
         helps = slopes.clamp_min(0)
         scale = lesson.per_mass(rows, helps.dtype)
         total = lesson.world.sum((helps * scale).sum())
-        self._given = rows.target, helps / total.where(total > 0, total.new_ones(()))
+        self._given = rows.target, helps / divisor(total)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 import copy
 import dataclasses
 import re
@@ -13,7 +12,7 @@ from typing import Any
 from torch import nn
 
 from steelyard.core.errors import ArgumentError, SteelyardError, UnknownName
-from steelyard.settings.text import parse_call
+from steelyard.settings.text import read_call
 
 WITHOUT = ("none", "full")
 """No adapter: only the classifier learns, or everything does."""
@@ -178,7 +177,7 @@ def configuration(peft: ModuleType, adapter: Adapter, layers: list[str]) -> Any:
         UnknownName: peft has no such kind, or the kind no such setting.
         ArgumentError: the kind cannot be used here, or has no use for a setting.
     """
-    kind, own = _own_settings(adapter.kind)
+    kind, own = read_call(adapter.kind)
     base = "lora" if kind in LORAS else kind
     made = _configurations(peft)
     if base in OWN_LOOP:
@@ -220,18 +219,6 @@ def _numbers(adapter: Adapter, kind: str, base: str, known: set[str]) -> dict[st
     if dropout is not None and adapter.dropout > 0:
         values[dropout] = adapter.dropout
     return values
-
-
-def _own_settings(text: str) -> tuple[str, dict[str, Any]]:
-    """Name and peft's own settings of "boft(boft_block_size=2)"."""
-    name, texts = parse_call(text)
-    found = dict[str, Any]()
-    for key, value in texts.items():
-        try:
-            found[key] = ast.literal_eval({"true": "True", "false": "False", "none": "None"}.get(value, value))
-        except (ValueError, SyntaxError):
-            found[key] = value
-    return name, found
 
 
 def _configurations(peft: ModuleType) -> dict[str, type]:

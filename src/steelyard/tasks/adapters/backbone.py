@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 import importlib
 import json
 from collections.abc import Sequence
@@ -16,7 +15,7 @@ from torch import Tensor, nn
 from steelyard.core.errors import ArgumentError, DataError, SteelyardError, UnknownName
 from steelyard.core.head import find_head
 from steelyard.nets import build, with_head
-from steelyard.settings.text import parse_call
+from steelyard.settings.text import read_call
 
 OWN = ("small-vit", "small-cnn", "resnet32")
 """Networks of ours that take images of any size."""
@@ -122,8 +121,7 @@ def own_network(text: str, channels: int) -> tuple[str, nn.Module]:
     Returns:
         Its name with settings as typed, and the network: images to features.
     """
-    name, texts = parse_call(text)
-    settings = {key: _literal(value) for key, value in texts.items()}
+    name, settings = read_call(text)
     return text, headless(build(name, num_classes=1, input_shape=(channels, 32, 32), **settings))
 
 
@@ -164,8 +162,8 @@ def check_folder(folder: Path) -> None:
 
 
 def _of_library(text: str, shape: Sequence[int]) -> Backbone:
-    name, texts = parse_call(text)
-    settings: dict[str, Any] = {"pretrained": True} | {key: _literal(value) for key, value in texts.items()}
+    name, written = read_call(text)
+    settings = {"pretrained": True} | written
     model = build(name, num_classes=2, input_shape=shape, **settings)
     trained = dict(getattr(model, "pretrained_cfg", None) or {})
     mean, std = (tuple(float(v) for v in trained.get(key) or ()) for key in ("mean", "std"))
@@ -252,10 +250,3 @@ def _statistics(folder: Path) -> tuple[tuple[float, ...], tuple[float, ...]]:
     except (OSError, ValueError, KeyError, TypeError):
         return (), ()
     return (mean, std) if all(value > 0 for value in std) else ((), ())
-
-
-def _literal(text: str) -> Any:
-    try:
-        return ast.literal_eval({"true": "True", "false": "False", "none": "None"}.get(text, text))
-    except (ValueError, SyntaxError):
-        return text

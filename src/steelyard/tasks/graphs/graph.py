@@ -13,6 +13,7 @@ from torch import Tensor
 
 from steelyard.core.errors import ArgumentError, DataError
 from steelyard.numeric.graph import distinct, homophily, in_degree, undirected
+from steelyard.numeric.normalise import divisor
 
 UNKNOWN = -1
 FEATURES = ("raw", "row", "standard")
@@ -124,7 +125,7 @@ def with_features(graph: Graph, how: str) -> Graph:
         raise ArgumentError("features", " or ".join(map(repr, FEATURES)), repr(how))
     if how == "row":
         total = graph.x.abs().sum(1, keepdim=True)
-        return graph.replace(x=graph.x / total.where(total > 0, total.new_ones(())))
+        return graph.replace(x=graph.x / divisor(total))
     if how == "standard":
         width = graph.x.shape[1] - graph.flags
         numbers = graph.x[:, :width].double()

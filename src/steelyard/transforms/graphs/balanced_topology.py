@@ -13,6 +13,7 @@ from steelyard.core.modes import evaluating
 from steelyard.core.oracle import Oracle
 from steelyard.core.rows import Batch
 from steelyard.numeric.graph import mean_of_neighbours
+from steelyard.numeric.normalise import divisor
 from steelyard.transforms.graphs.frame import Added, Augmented, Augmenter, check_graph, labels_of, logits_of_all
 
 
@@ -123,7 +124,7 @@ class BalancedTopology(Augmenter):
         likely = chances if self.order == 0 else mean_of_neighbours(own, edge_index.flip(0))
         others = likely * (1 - own)
         total = others.sum(1, keepdim=True)
-        return risk[:, None] * others / total.where(total > 0, total.new_ones(()))
+        return risk[:, None] * others / divisor(total)
 
 
 def _class_means(x: Tensor, taken: Tensor, y: Tensor, mask: Tensor, classes: int) -> Tensor:
