@@ -10,10 +10,10 @@ from abc import ABC, abstractmethod
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from steelyard.core.errors import ArgumentError
+from steelyard.numeric.nll import cross_entropy
 
 REDUCTIONS = ("mean", "sum", "none")
 
@@ -76,7 +76,7 @@ class CrossEntropy(Loss):
     def rows(self, logits: Tensor, target: Tensor, **_: Any) -> Tensor:
         """`-log softmax(z)_y`, `[N]`."""
         logits, target = as_rows(logits, target)
-        return F.cross_entropy(logits, target, reduction="none")
+        return cross_entropy(logits, target)
 
 
 def as_rows(logits: Tensor, target: Tensor, classes: int | None = None) -> tuple[Tensor, Tensor]:

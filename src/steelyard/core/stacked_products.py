@@ -11,8 +11,6 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from steelyard.core.side_by_side import side_by_side
-
 LEAST = 1 << 19
 """Multiplications of one member's product from which on oneDNN's kernel is worth its call."""
 
@@ -67,10 +65,8 @@ class Affine(torch.autograd.Function):
             return torch.bmm(inputs, across) if bias is None else torch.baddbmm(bias.unsqueeze(1), inputs, across)
         found = inputs.new_empty(*inputs.shape[:2], weight.shape[1])
 
-        def work(j: int) -> None:
+        for j in range(len(found)):
             found[j].copy_(multiply(inputs[j], weight[j], None if bias is None else bias[j]))
-
-        side_by_side(work, len(found))
         return found
 
     @staticmethod
@@ -93,13 +89,11 @@ class Affine(torch.autograd.Function):
         if ctx.needs_input_grad[1]:
             for_weight = torch.empty_like(weight)
 
-        def work(j: int) -> None:
+        for j in range(len(grad)):
             if for_inputs is not None:
                 for_inputs[j].copy_(multiply(grad[j], weight[j].T))
             if for_weight is not None:
                 for_weight[j].copy_(weight_gradient(grad[j], inputs[j]))
-
-        side_by_side(work, len(grad))
         return for_inputs, for_weight, for_bias
 
 
@@ -140,7 +134,7 @@ class Hidden(torch.autograd.Function):
         members = [(value if by == 1 else value * by).unbind() for value, by in zip(numbers, factors, strict=True)]
         kept: list[list[tuple[Tensor, ...]]] = [[] for _ in inputs]
 
-        def work(j: int) -> None:
+        for j in range(len(inputs)):
             values = inputs[j]
             for at, block in enumerate(blocks):
                 weight, bias, scale, shift = (value[j] for value in members[4 * at : 4 * at + 4])
@@ -155,8 +149,6 @@ class Hidden(torch.autograd.Function):
                     )
                 kept[j].append((values, hidden, mean, deviation, scale, shift))
                 values = output
-
-        side_by_side(work, len(inputs))
         ctx.save_for_backward(inputs, found, *numbers)
         ctx.blocks, ctx.kept = blocks, kept  # the output itself only above: here it would hold itself, and never be freed
         return found
@@ -169,7 +161,7 @@ class Hidden(torch.autograd.Function):
         for_inputs = inputs.new_empty(inputs.shape) if ctx.needs_input_grad[0] else None
         found = [torch.empty_like(value) for value in numbers]
 
-        def work(j: int) -> None:
+        for j in range(len(inputs)):
             own, grad, after = ctx.kept[j], grads[0][j], output[j]
             for at in range(len(own) - 1, -1, -1):
                 values, hidden, mean, deviation, scale, shift = own[at]
@@ -187,8 +179,6 @@ class Hidden(torch.autograd.Function):
                     grad = multiply(grad, numbers[4 * at][j].T)
             if for_inputs is not None:
                 for_inputs[j].copy_(grad)
-
-        side_by_side(work, len(inputs))
         for at, block in enumerate(ctx.blocks):
             if block.factor != 1:
                 found[4 * at + 2].mul_(block.factor)

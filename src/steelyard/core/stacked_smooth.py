@@ -10,7 +10,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from steelyard.core.side_by_side import side_by_side
 from steelyard.core.stacked_products import multiply, weight_gradient
 
 
@@ -48,19 +47,16 @@ class Smooth(torch.autograd.Function):
         found = inputs.new_empty(*inputs.shape[:2], numbers[-1].shape[1])
         kept: list[list[tuple[Tensor, Tensor, Tensor | None]]] = [[] for _ in inputs]
 
-        def work(j: int) -> None:
-            values = inputs[j]
+        for j, (values, last, own) in enumerate(zip(inputs.unbind(), found.unbind(), _each(numbers), strict=True)):
             for at, drop in enumerate(drops):
-                hidden = multiply(values, numbers[2 * at][j], numbers[2 * at + 1][j])
-                output = found[j] if at == len(drops) - 1 else torch.empty_like(hidden)
+                hidden = multiply(values, own[2 * at], own[2 * at + 1])
+                output = last if at == len(drops) - 1 else torch.empty_like(hidden)
                 torch.ops.aten.silu.out(hidden, out=output)
                 factors = None if drop is None else drop.factors(j)
                 if factors is not None:
                     output.mul_(factors)
                 kept[j].append((values, hidden, factors))
                 values = output
-
-        side_by_side(work, len(inputs))
         ctx.save_for_backward(inputs, *numbers)
         ctx.kept, ctx.drops = kept, drops
         return found
@@ -74,24 +70,27 @@ class Smooth(torch.autograd.Function):
         for_inputs = torch.empty_like(inputs) if ctx.needs_input_grad[0] else None
         found = [torch.empty_like(value) for value in numbers]
 
-        def work(j: int) -> None:
-            own, grad = ctx.kept[j], grads[0][j]
-            for at in range(len(own) - 1, -1, -1):
-                values, hidden, factors = own[at]
+        each = zip(ctx.kept, grads[0].unbind(), _each(numbers), _each(found), strict=True)
+        for j, (kept, grad, own, out) in enumerate(each):
+            for at in range(len(kept) - 1, -1, -1):
+                values, hidden, factors = kept[at]
                 grad = grad if factors is None else grad * factors
                 grad = torch.ops.aten.silu_backward(grad, hidden)
-                found[2 * at][j].copy_(weight_gradient(grad, values))
-                torch.sum(grad, 0, out=found[2 * at + 1][j])
-                weight = numbers[2 * at][j]
+                out[2 * at].copy_(weight_gradient(grad, values))
+                torch.sum(grad, 0, out=out[2 * at + 1])
+                weight = own[2 * at]
                 if at:
                     grad = multiply(grad, weight.T)
                 elif for_inputs is not None and inputs.stride(1) == 1:  # as a column's numbers lie side by side
                     for_inputs[j].T.copy_(multiply(weight.T, grad))
                 elif for_inputs is not None:
                     for_inputs[j].copy_(multiply(grad, weight.T))
-
-        side_by_side(work, len(inputs))
         return for_inputs, None, *found
+
+
+def _each(numbers: Sequence[Tensor]) -> list[tuple[Tensor, ...]]:
+    """Those of each member."""
+    return list(zip(*(value.unbind() for value in numbers), strict=True))
 
 
 def _differentiable(ctx: Any, inputs: Tensor, numbers: Sequence[Tensor], grad: Tensor) -> tuple[Tensor | None, ...]:

@@ -15,7 +15,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from steelyard.core.side_by_side import side_by_side
 from steelyard.core.stacked_layers import is_plain
 
 SERIAL = 3
@@ -89,13 +88,11 @@ class Waves(torch.autograd.Function):
         basis = numeric.new_empty(many, columns, count + 2, rows)
         found = numeric.new_empty(many, columns, width, rows)
 
-        def work(j: int) -> None:
+        for j in range(many):
             own = basis[j]
             own[:, count:] = line
             _wave("cos", torch.bmm(turns[j], line), own[:, :count])
             torch.bmm(mix[j], own, out=found[j])
-
-        side_by_side(work, many)
         ctx.save_for_backward(numeric, frequency, phase, weight, bias, line, turns, mix, basis)
         return found.flatten(1, 2).transpose(1, 2)
 
@@ -111,7 +108,7 @@ class Waves(torch.autograd.Function):
         for_line = line.new_empty(many, columns, rows) if ctx.needs_input_grad[0] else None
         across = grads[0].transpose(1, 2)
 
-        def work(j: int) -> None:
+        for j in range(many):
             grad = across[j].contiguous().view(columns, width, rows)
             torch.bmm(grad, basis[j].transpose(1, 2), out=for_mix[j])
             angles = torch.bmm(turns[j], line)
@@ -121,8 +118,6 @@ class Waves(torch.autograd.Function):
             if for_line is not None:
                 along = torch.bmm(turns[j, :, :, :1].transpose(1, 2), angles).squeeze(1)
                 torch.sub(grad[:, 0], along, out=for_line[j])
-
-        side_by_side(work, many)
         for_turns.mul_(-TURN)
         return (
             None if for_line is None else for_line.sum(0).T,

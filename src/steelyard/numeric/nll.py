@@ -25,6 +25,11 @@ FUSE_FROM = 1 << 20
 STEEP = 16.0
 """Scales above this make enough subnormal exponentials, of ordinary logits, to be worth removing them."""
 
+NARROW = 64 if torch.backends.cpu.get_cpu_capability() == "AVX512" else 32
+"""Bytes of a row below which torch's softmax on the CPU takes one number at a time."""
+WORTH = 2048
+"""Entries from which on such a matrix is worth turning over."""
+
 Scale: TypeAlias = "Tensor | float | None"
 
 
@@ -53,10 +58,26 @@ def affine_nll(
     """
     constants = (scale, shift, margin, smoothing)
     if all(constant is None for constant in constants):
-        return F.cross_entropy(logits, target, reduction="none")
+        return cross_entropy(logits, target)
     if _fusible(logits, constants):
         return fused_nll(logits, target, *constants)
     return plain_nll(logits, target, *constants)
+
+
+def cross_entropy(logits: Tensor, target: Tensor) -> Tensor:
+    """`F.cross_entropy(logits, target, reduction="none")`, up to five times as fast for few classes on the CPU, `[N]`.
+
+    There the softmax of long columns is faster than that of short rows.
+
+    Example:
+        >>> cross_entropy(torch.zeros(2000, 2), torch.zeros(2000, dtype=torch.int64)).exp()[:3]
+        tensor([2., 2., 2.])
+    """
+    rows, classes = logits.shape
+    if logits.device.type != "cpu" or classes * logits.element_size() >= NARROW or rows * classes < WORTH:
+        return F.cross_entropy(logits, target, reduction="none")
+    log_p = F.log_softmax(logits.t().contiguous(), 0).t()
+    return F.nll_loss(log_p, target, reduction="none")
 
 
 def _fusible(logits: Tensor, constants: tuple[Tensor | float | None, ...]) -> bool:
@@ -84,7 +105,7 @@ def plain_nll(
     """`affine_nll` as a composition of plain functions; differentiable in everything. `[N]`."""
     scores = _scores(logits, target, scale, shift, margin)
     if smoothing is None:
-        return F.cross_entropy(scores, target, reduction="none")
+        return cross_entropy(scores, target)
     log_p = F.log_softmax(scores, 1)
     true = log_p.gather(1, target[:, None]).squeeze(1)
     return -((1 - smoothing) * true + smoothing * log_p.mean(1))

@@ -254,3 +254,33 @@ def test_the_plain_way_differentiates_by_its_constants():
     assert torch.autograd.gradcheck(
         lambda *parts: affine_nll(logits, target, **dict(zip(names, parts, strict=True))), leaves, check_batched_grad=False
     )
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize(("rows", "classes"), [(3, 2), (1024, 2), (700, 3), (513, 10), (300, 15), (400, 16), (40, 100), (0, 3)])
+def test_narrow_matrices_are_turned_over_and_nothing_else_changes(rows, classes, dtype):
+    stream = torch.Generator().manual_seed(rows + classes)
+    logits = (30 * torch.randn(rows, classes, generator=stream, dtype=dtype)).requires_grad_()
+    target, grad = torch.randint(classes, (rows,), generator=stream), torch.randn(rows, generator=stream, dtype=dtype)
+    own, reference = nll.cross_entropy(logits, target), F.cross_entropy(logits, target, reduction="none")
+    torch.testing.assert_close(own, reference)
+    found, wanted = (torch.autograd.grad(values @ grad, logits, create_graph=True)[0] for values in (own, reference))
+    torch.testing.assert_close(found, wanted)
+    again, also = (torch.autograd.grad(value.pow(2).sum(), logits)[0] for value in (found, wanted))
+    torch.testing.assert_close(again, also)
+
+
+def test_narrow_matrices_may_have_infinite_scores_and_forward_derivatives():
+    logits, target = torch.randn(900, 4), torch.arange(900) % 3
+    logits[:, 3] = -torch.inf
+    torch.testing.assert_close(nll.cross_entropy(logits, target), F.cross_entropy(logits, target, reduction="none"))
+    logits, along = torch.randn(900, 4), torch.randn(900, 4)
+    values, change = torch.func.jvp(lambda z: nll.cross_entropy(z, target), (logits,), (along,))
+    torch.testing.assert_close(values, F.cross_entropy(logits, target, reduction="none"))
+    residual = logits.softmax(1) - F.one_hot(target, 4)
+    torch.testing.assert_close(change, (residual * along).sum(1))
+    many = torch.randn(3, 900, 4)
+    torch.testing.assert_close(
+        torch.vmap(lambda z: nll.cross_entropy(z, target))(many),
+        torch.stack([F.cross_entropy(z, target, reduction="none") for z in many]),
+    )
