@@ -55,5 +55,13 @@ class ClassTable(Weighting, ABC):
         self.register_buffer("class_weights", table.to(torch.float32))
 
     def forward(self, evidence: Evidence) -> Tensor:
-        """The weight of each row's class `[N]`."""
+        """The weight of each row's class `[N]`.
+
+        Raises:
+            ArgumentError: the logits are of more or fewer classes than there are class sizes, or a row is of another class.
+        """
+        sizes = len(self.class_weights)
+        if evidence.logits is not None and evidence.logits.shape[-1] != sizes:
+            expected = f"a size for each of the {evidence.logits.shape[-1]} classes that there are logits of"
+            raise ArgumentError("class_counts", expected, f"{sizes} class sizes")
         return of_class(self.class_weights, evidence.target)

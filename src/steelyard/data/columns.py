@@ -78,7 +78,8 @@ class NumericColumn:
         values = np.where(np.isnan(values), self.fill, values)
         if self.quantiles:
             return normal_scores(values, np.array(self.quantiles), self.bound)
-        return np.clip((values - self.mean) / self.std, -CLIP, CLIP).astype(np.float32)
+        with np.errstate(over="ignore"):  # what is infinitely far is cut like all that is far
+            return np.clip((values - self.mean) / self.std, -CLIP, CLIP).astype(np.float32)
 
 
 @dataclass(frozen=True)

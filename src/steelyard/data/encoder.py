@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -49,7 +49,8 @@ class TableEncoder:
     Attributes:
         numeric: columns that become numbers, in column order; dates, times of day and free text among them.
         categorical: columns that become category numbers, in column order.
-        notes: what was left out, a sentence each.
+        notes: what was left out and what was put together, a sentence each.
+        left_out: columns that no row is encoded from, and why.
 
     Example:
         >>> import pandas as pd
@@ -64,6 +65,7 @@ class TableEncoder:
     numeric: tuple[Feature, ...]
     categorical: tuple[CategoryColumn, ...]
     notes: tuple[str, ...] = ()
+    left_out: Mapping[str, str] = field(default_factory=dict, hash=False)
 
     @classmethod
     def fit(
@@ -178,16 +180,19 @@ class TableEncoder:
 
     @classmethod
     def _of(cls, names: list[str], found: Mapping[str, _Gatherer | None], treatment: Treatment) -> TableEncoder:
-        numeric, categorical, notes = [], [], []
+        numeric: list[Feature] = []
+        categorical: list[CategoryColumn] = []
+        notes: list[str] = []
+        left_out: dict[str, str] = {}
         some = treatment.constant == "drop" and any(gatherer is not None and gatherer.varies for gatherer in found.values())
         for name in names:
             gatherer = found.get(name)
             if name not in found:
-                notes.append(f"column '{name}' was left out: no training row has a value there")
+                left_out[name] = "no training row has a value there"
             elif some and gatherer is not None and not gatherer.varies:
-                notes.append(f"column '{name}' was left out: it has the same value in every training row")
+                left_out[name] = "it has the same value in every training row"
             elif gatherer is None:
-                notes.append(f"column '{name}' was left out: it holds free text")
+                left_out[name] = "it holds free text"
             elif isinstance(gatherer, Levels):
                 categorical.append(gatherer.finish())
                 notes.extend(filter(None, [gatherer.note()]))
@@ -195,7 +200,8 @@ class TableEncoder:
                 numeric.append(gatherer.finish())
         if not numeric and not categorical:
             raise DataError("no feature columns are left to learn from")
-        return cls(tuple(numeric), tuple(categorical), tuple(notes))
+        notes = [f"column '{name}' was left out: {why}" for name, why in left_out.items()] + notes
+        return cls(tuple(numeric), tuple(categorical), tuple(notes), left_out)
 
     def columns(self) -> list[str]:
         """Names of the columns that are used."""
@@ -269,6 +275,7 @@ class TableEncoder:
             "numeric": [written_column(column) for column in self.numeric],
             "categorical": [written_column(column) for column in self.categorical],
             "notes": list(self.notes),
+            "left_out": dict(self.left_out),
         }
 
     @classmethod
@@ -283,6 +290,9 @@ class TableEncoder:
         for key in ("numeric", "categorical", "notes"):
             if not isinstance(given.get(key), list):
                 raise DataError(f"the description of an encoder is damaged at '{key}': fit the model again")
+        left_out = given.get("left_out")
+        if not isinstance(left_out, Mapping):
+            raise DataError("the description of an encoder is damaged at 'left_out': fit the model again")
         numeric, categorical = [read_column(item) for item in given["numeric"]], []
         for column in map(read_column, given["categorical"]):
             if not isinstance(column, CategoryColumn):
@@ -291,7 +301,8 @@ class TableEncoder:
         features = [column for column in numeric if not isinstance(column, CategoryColumn)]
         if len(features) < len(numeric):
             raise DataError("the description of an encoder is damaged at 'numeric': fit the model again")
-        return cls(tuple(features), tuple(categorical), tuple(map(str, given["notes"])))
+        told = {str(name): str(why) for name, why in left_out.items()}
+        return cls(tuple(features), tuple(categorical), tuple(map(str, given["notes"])), told)
 
 
 _Gatherer = Numbers | Levels | Words

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -149,12 +148,11 @@ class FileTable:
     def columns(self, encoder: TableEncoder) -> list[Json]:
         """What a report says about each column."""
         file, lines, used = self.files[0], [], set(encoder.columns())
-        told = dict(re.findall(r"^column '(.*)' was left out: (.*)$", "\n".join(encoder.notes), re.MULTILINE))
         kinds, missing = file.kinds, file.missing
         for name in file.columns:
             if name == file.target:
                 continue
-            note = self.left_out.get(name) or told.get(name, "")
+            note = self.left_out.get(name) or encoder.left_out.get(name, "")
             lines.append(
                 {
                     "name": name,

@@ -35,4 +35,4 @@ def cb_drw(task: TaskView, *, beta: float = 0.9999, after: float = 0.8) -> Stage
         >>> describe_method("cb-drw").words
         {'weighting': 'deferred(effective-number)'}
     """
-    yield Stage(Objective(weighting=Deferred(EffectiveNumber(task.counts, beta=beta), after=after)))
+    yield Stage(Objective(weighting=Deferred(EffectiveNumber(task.counts, beta=beta), after=float(after))))

@@ -34,4 +34,4 @@ def drw(task: TaskView, *, after: float = 0.8, power: float = 1.0) -> Stages:
         >>> describe_method("drw").words
         {'weighting': 'deferred(inverse-frequency)'}
     """
-    yield Stage(Objective(weighting=Deferred(InverseFrequency(task.counts, power=power), after=after)))
+    yield Stage(Objective(weighting=Deferred(InverseFrequency(task.counts, power=power), after=float(after))))

@@ -45,7 +45,7 @@ def ldam_drw(
         >>> describe_method("ldam-drw").words
         {'loss': 'ldam', 'weighting': 'deferred(effective-number)', 'decision': 'scale'}
     """
-    weighting = Deferred(EffectiveNumber(task.counts, beta=beta), after=after)
+    weighting = Deferred(EffectiveNumber(task.counts, beta=beta), after=float(after))
     objective = Objective(LDAM(task.counts, max_margin=max_margin, scale=scale), weighting)
     model = yield Stage(objective, model=cosine_model(task))
     return Adjusted(model, Scale(scale))

@@ -57,4 +57,4 @@ def rdr(
         {'weighting': 'deferred(density-ratio)'}
     """
     weighting = DensityRatio(task.counts, momentum, ridge, gamma, normalise=normalise, prior=prior, prior_power=prior_power)
-    yield Stage(Objective(weighting=Deferred(weighting, after=after)))
+    yield Stage(Objective(weighting=Deferred(weighting, after=float(after))))

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from steelyard.core.errors import ArgumentError, DataError
@@ -18,6 +18,7 @@ FINITE = st.floats(-1e6, 1e6)
 
 
 @given(st.lists(FINITE, min_size=2, max_size=30), st.lists(FINITE, min_size=1, max_size=10))
+@example([0.0, 3.5e-304], [31701.0])
 def test_statistics_are_those_of_the_training_rows_alone(train: list[float], other: list[float]) -> None:
     encoder = TableEncoder.fit(pd.DataFrame({"x": train}))
     values = np.array(train)
@@ -129,6 +130,8 @@ def test_a_column_without_training_values_is_left_out_with_a_note() -> None:
     encoder = TableEncoder.fit(pd.DataFrame({"a": [1.0, 2.0], "b": [np.nan, np.nan]}), missing="median")
     assert encoder.columns() == ["a"]
     assert encoder.notes == ("column 'b' was left out: no training row has a value there",)
+    assert encoder.left_out == {"b": "no training row has a value there"}
+    assert TableEncoder.from_json(encoder.to_json()).left_out == encoder.left_out
 
 
 @pytest.mark.parametrize(

@@ -155,7 +155,9 @@ def test_what_chunks_refuse() -> None:
             TableEncoder.fit_chunks([good], **changes)  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("change", [{"version": 2}, {"numeric": None}, {"categorical": [{"type": "number"}]}, {"notes": "x"}])
+@pytest.mark.parametrize(
+    "change", [{"version": 2}, {"numeric": None}, {"categorical": [{"type": "number"}]}, {"notes": "x"}, {"left_out": None}]
+)
 def test_damaged_descriptions(change: dict[str, Any]) -> None:
     written = TableEncoder.fit(pd.DataFrame({"a": [1.0, 2.0], "c": ["a", "b"]})).to_json()
     with pytest.raises(DataError, match=r"damaged|no description"):

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 from staged import interrupted
@@ -11,10 +13,13 @@ from tiny import Blobs, numbers, same_weights
 
 from steelyard.core.fit import fit
 from steelyard.core.regime import Regime
+from steelyard.core.task import TaskView
 from steelyard.methods.cb_drw import cb_drw
 from steelyard.methods.ce import ce
 from steelyard.methods.drw import drw
-from steelyard.weightings import EffectiveNumber, InverseFrequency
+from steelyard.methods.ldam_drw import ldam_drw
+from steelyard.methods.rdr import rdr
+from steelyard.weightings import Deferred, EffectiveNumber, InverseFrequency
 
 COUNTS = (60, 25, 9)
 REGIME = Regime(epochs=5, batch_size=16, lr=0.05)
@@ -40,6 +45,15 @@ def test_until_the_switch_it_is_plain_training_bit_for_bit() -> None:
     late, plain = (fit(Blobs(), method, REGIME, device="cpu").history for method in (drw, ce))
     assert [line["train_loss"] for line in late[:4]] == [line["train_loss"] for line in plain[:4]]
     assert late[4]["train_loss"] != plain[4]["train_loss"]
+
+
+@pytest.mark.parametrize("make", [drw, cb_drw, ldam_drw, rdr])
+def test_a_fraction_written_without_a_point_is_a_fraction(make: Callable[..., Any]) -> None:
+    """On the command line and in Python alike: 1 is all of the epochs, so the weights never act, and not one epoch."""
+    weighting = next(iter(make(TaskView(Blobs(counts=COUNTS)), after=1))).objective.weighting
+    assert isinstance(weighting, Deferred)
+    assert weighting.after == 1.0
+    assert isinstance(weighting.after, float)
 
 
 @pytest.mark.parametrize("steps", [4 * 6 - 2, 4 * 6, 4 * 6 + 2], ids=["before", "at", "behind"])

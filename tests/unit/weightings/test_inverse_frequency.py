@@ -38,3 +38,12 @@ def test_weights_survive_saving():
 def test_wrong_power_is_named(power):
     with pytest.raises(ArgumentError, match="`power`"):
         InverseFrequency([2, 1], power=power)
+
+
+@pytest.mark.parametrize("classes", [2, 4])
+def test_class_sizes_are_of_the_classes_that_there_are_logits_of(classes):
+    evidence = Evidence(target=torch.tensor([0, 1]), logits=torch.zeros(2, classes))
+    with pytest.raises(
+        ArgumentError, match=f"`class_counts` should be a size for each of the {classes} classes.*3 class sizes"
+    ):
+        InverseFrequency([5, 3, 1])(evidence)
