@@ -22,6 +22,11 @@ HALF = Clock(epoch=4, epochs=10)
 STRENGTHS = torch.tensor([math.log(max(COUNTS) / count + 0.01) / 2 for count in COUNTS], dtype=torch.float64)
 
 
+def released(reach=1.0, limit=1.0, **settings):
+    """With the numbers of the released code, where not said otherwise."""
+    return AdversarialFeatures(COUNTS, reach, limit, **settings)
+
+
 def double_net(seed=0):
     return plain_net(seed).double()
 
@@ -50,13 +55,13 @@ def test_strengths_are_those_of_the_formula():
     [(1.0, 0, 10, 0.1), (1.0, 9, 10, 1.0), (0.3, 1, 10, 0.2), (0.3, 2, 10, 0.3), (0.3, 9, 10, 0.3), (0.6, 0, 1, 0.6)],
 )
 def test_the_share_grows_with_the_epochs_up_to_its_limit(limit, epoch, epochs, share):
-    assert AdversarialFeatures(COUNTS, limit=limit).share_at(Clock(epoch=epoch, epochs=epochs)) == pytest.approx(share)
+    assert released(limit=limit).share_at(Clock(epoch=epoch, epochs=epochs)) == pytest.approx(share)
 
 
 def test_a_linear_classifier_is_moved_along_what_the_softmax_has_wrong():
     """g = W^T (p - y) in closed form; every row of a class goes equally far."""
     model, batch = double_net(), rows(dtype=torch.float64)
-    step, features, _ = steps_of(AdversarialFeatures(COUNTS, reach=0.7), model, batch)
+    step, features, _ = steps_of(released(reach=0.7), model, batch)
     probability = (features @ model[-1].weight.T + model[-1].bias).softmax(1)
     g = (probability - F.one_hot(batch.target, CLASSES)) @ model[-1].weight
     torch.testing.assert_close(step, 0.7 * STRENGTHS[batch.target][:, None] * F.normalize(g, dim=1).detach())
@@ -67,7 +72,7 @@ def test_no_other_step_of_that_length_is_steeper(loss):
     """By finite differences: along the step the loss of a row rises at the rate |g|, and in other directions slower."""
     model, batch = double_net(), rows(dtype=torch.float64)
     objective = Objective(loss)
-    step, features, evaluation = steps_of(AdversarialFeatures(COUNTS), model, batch, objective)
+    step, features, evaluation = steps_of(released(), model, batch, objective)
 
     def rises(direction):
         logits = model[-1](features + 1e-6 * direction)
@@ -86,8 +91,8 @@ def test_no_other_step_of_that_length_is_steeper(loss):
 
 def test_rows_of_a_class_share_one_length_as_released():
     model, batch = double_net(), rows(dtype=torch.float64)
-    step, *_ = steps_of(AdversarialFeatures(COUNTS, reach=2.0, per="class"), model, batch)
-    single, *_ = steps_of(AdversarialFeatures(COUNTS, reach=2.0), model, batch)
+    step, *_ = steps_of(released(reach=2.0, per="class"), model, batch)
+    single, *_ = steps_of(released(reach=2.0), model, batch)
     torch.testing.assert_close(F.normalize(step, dim=1), F.normalize(single, dim=1))
     for label in range(CLASSES):
         assert float(step[batch.target == label].norm()) == pytest.approx(2 * float(STRENGTHS[label]))
@@ -96,8 +101,8 @@ def test_rows_of_a_class_share_one_length_as_released():
 def test_a_class_of_one_row_in_the_batch_is_moved_alike_either_way():
     model, batch = double_net(), rows(dtype=torch.float64)
     batch = batch.replace(target=torch.tensor([2] + [0] * 12 + [1] * 11))
-    step, *_ = steps_of(AdversarialFeatures(COUNTS, per="class"), model, batch)
-    single, *_ = steps_of(AdversarialFeatures(COUNTS), model, batch)
+    step, *_ = steps_of(released(per="class"), model, batch)
+    single, *_ = steps_of(released(), model, batch)
     torch.testing.assert_close(step[0], single[0])
     assert float(step[0].norm()) == pytest.approx(float(STRENGTHS[2]))
 
@@ -106,7 +111,7 @@ def test_without_a_step_the_second_loss_is_a_class_weighted_one():
     model, batch = double_net(), rows(dtype=torch.float64)
     twin, asked = copy.deepcopy(model), oracle(model)
     asked.clock = HALF
-    AdversarialFeatures(COUNTS, reach=0.0)(asked, batch)
+    released(reach=0.0)(asked, batch)
     losses = lambda: F.cross_entropy(twin(batch.inputs), batch.target, reduction="none")  # noqa: E731
     close(model, gradient(twin, lambda: ((0.5 + 0.5 * STRENGTHS[batch.target]) * losses()).mean()))
 
@@ -139,7 +144,7 @@ def test_gradients_of_classifier_and_body_are_those_by_hand(weigh, blend, head):
     objective, weighting = Objective(BalancedSoftmax(COUNTS)), InverseFrequency(COUNTS)
     asked = oracle(model, Objective(BalancedSoftmax(COUNTS), weighting))
     asked.clock = HALF
-    AdversarialFeatures(COUNTS, 0.8, weigh=weigh)(asked, batch)
+    released(0.8, weigh=weigh)(asked, batch)
     weights = weighting.class_weights.double()[batch.target]
     close(model, gradient(twin, lambda: by_hand(twin, batch, objective, weigh, weights)), rtol=1e-5, atol=1e-8)
 
@@ -148,7 +153,7 @@ def test_rows_that_do_not_count_are_not_moved_and_shorten_no_step():
     model, batch = double_net(), rows(dtype=torch.float64)
     share = torch.ones(len(batch.target), dtype=torch.float64)
     share[::2] = 0
-    descent = AdversarialFeatures(COUNTS, per="class")
+    descent = released(per="class")
     step, *_ = steps_of(descent, model, batch.replace(share=share))
     alone = batch.replace(inputs=batch.inputs[1::2], target=batch.target[1::2], index=batch.index[1::2])
     expected, *_ = steps_of(descent, model, alone)
@@ -161,7 +166,7 @@ def test_gradients_of_zero_give_no_step():
     with torch.no_grad():
         model[-1].weight.zero_()  # every class is as likely, wherever the features lie
     for per in ("row", "class"):
-        step, *_ = steps_of(AdversarialFeatures(COUNTS, per=per), model, batch)
+        step, *_ = steps_of(released(per=per), model, batch)
         assert not step.any()
     assert all(bool(value.isfinite().all()) for value in grads(model))
 
@@ -174,7 +179,7 @@ def test_with_a_frozen_body_the_model_runs_once_and_only_the_classifier_learns(p
     model[:-1].eval()
     before = state(model)
     model.register_forward_hook(lambda *_: passes.append(1))
-    evaluation = AdversarialFeatures(COUNTS)(oracle(model, precision=precision), rows())
+    evaluation = released()(oracle(model, precision=precision), rows())
     assert len(passes) == 1
     assert not evaluation.rows.features.requires_grad
     assert all(value.grad is None for value in model[:-1].parameters())
@@ -185,7 +190,7 @@ def test_with_a_frozen_body_the_model_runs_once_and_only_the_classifier_learns(p
 def test_bfloat16_parameters():
     for head in (nn.Linear(7, CLASSES), NormedLinear(7, CLASSES)):
         model = nn.Sequential(nn.Linear(5, 7), nn.Tanh(), head).bfloat16()
-        AdversarialFeatures(COUNTS)(oracle(model), rows(dtype=torch.bfloat16))
+        released()(oracle(model), rows(dtype=torch.bfloat16))
         assert all(bool(value.grad.isfinite().all()) for value in model.parameters())
 
 
@@ -195,7 +200,7 @@ def test_a_frozen_classifier_still_moves_what_is_below_it():
         value.requires_grad_(False)
     twin, batch, asked = copy.deepcopy(model), rows(dtype=torch.float64), oracle(model)
     asked.clock = HALF
-    AdversarialFeatures(COUNTS, 0.8)(asked, batch)
+    released(0.8)(asked, batch)
     assert model[-1].weight.grad is None
     close(model, gradient(twin, lambda: by_hand(twin, batch, Objective(), True)))
 
@@ -207,14 +212,14 @@ def test_a_model_that_scores_by_something_else_is_refused():
 
     with pytest.raises(CombinationError, match="a classifier is given, and Wrapped does not end in a linear layer"):
         Wrapped = type("Wrapped", (nn.Sequential,), {})
-        AdversarialFeatures(COUNTS)(oracle(Wrapped(Pooled(5, 6))), rows())
+        released()(oracle(Wrapped(Pooled(5, 6))), rows())
 
 
 @pytest.mark.parametrize("settings", [{"reach": -1}, {"reach": math.inf}, {"limit": 1.1}, {"limit": -0.1}, {"per": "batch"}])
 def test_wrong_settings_are_named(settings):
     with pytest.raises(ArgumentError, match=f"`{next(iter(settings))}` should be"):
-        AdversarialFeatures(COUNTS, **settings)
+        released(**settings)
 
 
 def test_repr():
-    assert repr(AdversarialFeatures(COUNTS, 2)) == "AdversarialFeatures(reach=2, limit=1, per=row, weigh=True)"
+    assert repr(AdversarialFeatures(COUNTS, 2)) == "AdversarialFeatures(reach=2, limit=0.3, per=row, weigh=True)"
