@@ -290,7 +290,7 @@ class TableEncoder:
         for key in ("numeric", "categorical", "notes"):
             if not isinstance(given.get(key), list):
                 raise DataError(f"the description of an encoder is damaged at '{key}': fit the model again")
-        left_out = given.get("left_out")
+        left_out = given.get("left_out", {})  # models of before have none
         if not isinstance(left_out, Mapping):
             raise DataError("the description of an encoder is damaged at 'left_out': fit the model again")
         numeric, categorical = [read_column(item) for item in given["numeric"]], []
