@@ -3,9 +3,9 @@
 Learned weights, density ratios, transport, sharpness, translation and stages, and beside them the controls that every
 comparison should hold, all under one recipe::
 
-    python experiments/adaptive.py                           # digits, then mnist: some 25 minutes on two cores
+    python experiments/adaptive.py                           # digits, then mnist: some 40 minutes on two cores
     python experiments/adaptive.py digits                    # one of them
-    python experiments/adaptive.py cifar10 --folder cifar10/ # the Parquet files of CIFAR-10, train and test: an hour
+    python experiments/adaptive.py cifar10 --folder cifar10/ # the Parquet files of CIFAR-10: some 80 minutes
 
 Prints a table, and writes `experiments/results/adaptive_<data>.md` and `.json`. The runs are in `runs/adaptive-<data>`, with
 their report. Interrupt at any moment and start it again: what is finished is not repeated, and a method that is new in
