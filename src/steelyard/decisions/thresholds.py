@@ -287,9 +287,8 @@ class Thresholds(nn.Module):
             array([0, 0, 1, 0])
         """
         if alerts is not None and np.ndim(alerts) > 0:  # classes, as a decision is given them
-            expected = "one number; as a decision, which is given probabilities and classes, write it as "
-            expected += "`lambda proba, target: Thresholds.for_alerts(proba, share=0.01)`"
-            raise ArgumentError("alerts", expected, f"{np.size(alerts)} numbers")
+            written = "lambda proba, target: Thresholds.for_alerts(proba, share=0.01)"
+            raise ArgumentError("alerts", f"one number; as a decision write `{written}`", f"{np.size(alerts)} numbers")
         if (share is None) == (alerts is None) or (alerts is None) != (rows_per_day is None):
             given = ", ".join(
                 n for n, v in (("alerts", alerts), ("rows_per_day", rows_per_day), ("share", share)) if v is not None

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import functools
 import itertools
 import json
 import math
@@ -398,9 +397,3 @@ def test_ties_that_rounding_parts_do_not_make_it_worse() -> None:
         judge = Judge("balanced_accuracy", target, np.ones(40), np.bincount(target).astype(float), 1, False)
         decided = Thresholds.for_metric(proba, target).decide(proba)
         assert judge.value(decided) >= judge.value(proba.argmax(1)) - 1e-12
-
-
-def test_a_budget_given_as_a_decision_says_how_to_write_it() -> None:
-    """A decision is called with probabilities and classes; classes are no number of alerts."""
-    with pytest.raises(ArgumentError, match=r"`alerts` should be one number; as a decision.*found 3 numbers"):
-        functools.partial(Thresholds.for_alerts, share=0.1)(columns([0.1, 0.2, 0.9]), np.array([0, 0, 1]))

@@ -160,3 +160,12 @@ def test_no_held_out_rows_leave_scores_as_they_are():
     for metric in ("f1", "balanced_accuracy", "accuracy"):
         adjustment = adjust(empty, metric_of(metric), "auto")
         assert torch.allclose(adjustment.log_proba(logits), torch.log_softmax(logits, 1))
+
+
+def test_a_budget_of_alerts_as_a_decision_says_how_to_write_it():
+    """A decision is called with probabilities and classes; classes are no number of alerts."""
+    rows = held(*gaussian(rows=300))
+    with pytest.raises(ArgumentError, match=r"`alerts` should be one number; as a decision write `lambda .*found 300 numbers"):
+        adjust(rows, metric_of("auroc"), partial(Thresholds.for_alerts, share=0.1))
+    written = adjust(rows, metric_of("auroc"), lambda proba, target: Thresholds.for_alerts(proba, share=0.1))
+    assert written.apply(rows.logits)[1].mean() <= 0.1
