@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from typing import Literal
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from steelyard.core.errors import ArgumentError
@@ -35,6 +34,7 @@ from steelyard.core.seeds import Randomness
 from steelyard.core.weighting import Weighting
 from steelyard.core.world import World
 from steelyard.numeric.directional import plain_attention, sent_back, slopes_of, weighted_gradients
+from steelyard.numeric.nll import affine_nll
 from steelyard.numeric.normalise import divisor, over_batch
 from steelyard.numeric.replay import Recording
 from steelyard.weightings._own_adam import OwnAdam
@@ -226,7 +226,7 @@ class Lesson:
 
 def cross_entropy(rows: Rows) -> Tensor:
     """What the meta set judges by, whatever the training loss `[N]`."""
-    return F.cross_entropy(upcast(rows.logits), rows.target, reduction="none")
+    return affine_nll(upcast(rows.logits), rows.target)
 
 
 class Taught(OwnAdam, Weighting, Prepares, Follows):
