@@ -126,6 +126,11 @@ class Members(nn.Module):
         """Do the members have the same settings, so that they can be trained at once?"""
         return bool(self._mapping)
 
+    @property
+    def goes_side_by_side(self) -> bool:
+        """Does all of the work, in float32 on the CPU, go to layers that share members between threads?"""
+        return len(self) > 1 and self._direct and all(is_fast(value) for value in self.parameters())
+
     def keeps_statistics(self) -> bool:
         """Is there a layer that normalises over the batch and keeps running statistics of it in this mode?"""
         return any(_has_statistics(layer) and layer.training for layer in self._bare[0].modules())

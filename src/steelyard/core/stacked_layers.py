@@ -6,19 +6,17 @@ from collections.abc import Iterator
 from itertools import islice
 from typing import Any, TypeAlias, cast
 
-import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.autograd import forward_ad
 
-from steelyard.core.stacked_products import Affine, Block, Hidden
-from steelyard.core.stacked_smooth import Drops, Smooth
+from steelyard.core.stacked_blocks import Block, Hidden
+from steelyard.core.stacked_dropout import kept
+from steelyard.core.stacked_products import Affine
+from steelyard.core.stacked_smooth import Smooth
 
 Places: TypeAlias = tuple[Any, ...]
-
-LEVELS = 1 << 16
-"""Dropout of many members on the CPU draws 16 bits a number: a share is rounded to a multiple of 2^-16."""
 
 POINTWISE = (nn.ReLU, nn.SiLU, nn.GELU, nn.Tanh, nn.Identity)
 """Layers that treat each number alone: the members' dimension changes nothing for them."""
@@ -73,10 +71,6 @@ def is_plain() -> bool:
         and not torch.compiler.is_compiling()
         and not torch._C._is_tracing()
     )
-
-
-def _drops(share: float, shape: torch.Size) -> Drops | None:
-    return Drops(whole(shape), _level(share), LEVELS / (LEVELS - _dropped(share))) if share > 0 else None
 
 
 def _is_simple(layer: nn.Module) -> bool:
@@ -174,22 +168,17 @@ def _run(layers: list[nn.Module], found: Tensor, stacked: Iterator[Tensor]) -> T
     while layers:
         blocks: list[Block] = []
         while (share := _share_of_block(layers)) is not None:
-            linear, norm, *_ = layers
-            wide = torch.Size([*found.shape[:2], cast(nn.Linear, linear).out_features])
-            mask, factor = (whole(wide), LEVELS / (LEVELS - _dropped(share))) if share > 0 else (None, 1.0)
-            blocks.append(Block(cast(nn.LayerNorm, norm).eps, mask, _level(share), factor))
+            blocks.append(Block(cast(nn.LayerNorm, layers[1]).eps, share))
             layers = layers[4:]
-        drops: list[Drops | None] = []
+        shares: list[float] = []
         while not blocks and (length := _length_of_smooth(layers)):
-            share = _dropped_by(layers[2]) if length == 3 else 0.0
-            wide = torch.Size([*found.shape[:2], cast(nn.Linear, layers[0]).out_features])
-            drops.append(_drops(share, wide))
+            shares.append(_dropped_by(layers[2]) if length == 3 else 0.0)
             layers = layers[length:]
         if blocks:
             numbers = tuple(islice(stacked, 4 * len(blocks)))
             found = Hidden.apply(found, blocks, *numbers)  # type: ignore[no-untyped-call]
-        elif drops:
-            found = Smooth.apply(found, drops, *islice(stacked, 2 * len(drops)))  # type: ignore[no-untyped-call]
+        elif shares:
+            found = Smooth.apply(found, shares, *islice(stacked, 2 * len(shares)))  # type: ignore[no-untyped-call]
         else:
             found = _once(layers[0], found, stacked)
             layers = layers[1:]
@@ -238,39 +227,6 @@ def _once(layer: nn.Module, inputs: Tensor, numbers: Iterator[Tensor]) -> Tensor
         return inputs * kept(inputs.shape, layer.p)
     found = layer(inputs)
     return found
-
-
-def kept(shape: torch.Size, share: float) -> Tensor:
-    """0 with probability `share`, else `1 / (1 - share)`, float32 on the CPU; `share` to a multiple of 2^-16, below 1.
-
-    Drawn 64 bits at a time, seeded by torch's global generator: several times faster than one call a number.
-
-    Example:
-        >>> kept(torch.Size([4]), 0.0)
-        tensor([1., 1., 1., 1.])
-    """
-    return whole(shape).float().sub_(_level(share)).clamp_(0, 1).mul_(LEVELS / (LEVELS - _dropped(share)))
-
-
-def whole(shape: torch.Size) -> Tensor:
-    """Whole numbers from -2^15 to 2^15 - 1, evenly, int16 on the CPU.
-
-    By a generator that is faster than torch's, and seeded by torch's global one.
-    """
-    seed = int(torch.empty((), dtype=torch.int64).random_())
-    words = np.random.Generator(np.random.SFC64(seed)).integers(
-        -(2**63), 2**63 - 1, size=-(-shape.numel() // 4), dtype=np.int64, endpoint=True
-    )
-    return torch.from_numpy(words).view(torch.int16)[: shape.numel()].view(shape)
-
-
-def _level(share: float) -> float:
-    """The largest of the numbers of `whole` that stands for dropping."""
-    return float(_dropped(share) - LEVELS // 2 - 1)
-
-
-def _dropped(share: float) -> int:
-    return min(round(share * LEVELS), LEVELS - 1)
 
 
 def _first(value: Tensor, place: int | None, size: int) -> Tensor:

@@ -3,62 +3,41 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from steelyard.core.stacked_products import multiply, weight_gradient
-
-
-@dataclass(frozen=True)
-class Drops:
-    """Dropout of one layer.
-
-    Attributes:
-        mask: whole numbers `[k, N, o]`, of which those up to `level` stand for dropping.
-        level: see `mask`.
-        factor: what is kept is multiplied by it.
-    """
-
-    mask: Tensor
-    level: float
-    factor: float
-
-    def factors(self, j: int) -> Tensor:
-        """0 or `factor` for each number of member j, `[N, o]`."""
-        numbers = self.mask[j].float()
-        kept = numbers.new_full((), self.factor).expand_as(numbers)
-        torch.ops.aten.threshold_backward.grad_input(kept, numbers, self.level, grad_input=numbers)
-        return numbers
+from steelyard.core.side_by_side import Compiled, side_by_side
+from steelyard.core.stacked_dropout import drawn, factor, level, new_seeds
+from steelyard.core.stacked_products import least, multiply, weight_gradient
 
 
 class Smooth(torch.autograd.Function):
     """Linear, SiLU and dropout, over and over, for all members: `[k, N, i]` to `[k, N, o]`.
 
-    `numbers` are, layer by layer, weight `[k, o, i]` and bias `[k, o]`; `drops` says what each layer drops, None for nothing.
+    `numbers` are, layer by layer, weight `[k, o, i]` and bias `[k, o]`; `shares` says how much each layer drops, 0 for nothing.
     """
 
     @staticmethod
-    def forward(ctx: Any, inputs: Tensor, drops: Sequence[Drops | None], *numbers: Tensor) -> Tensor:
+    def forward(ctx: Any, inputs: Tensor, shares: Sequence[float], *numbers: Tensor) -> Tensor:
         """The last layer's output."""
-        found = inputs.new_empty(*inputs.shape[:2], numbers[-1].shape[1])
-        kept: list[list[tuple[Tensor, Tensor, Tensor | None]]] = [[] for _ in inputs]
+        many, rows, own, enough = len(inputs), inputs.shape[1], list(numbers), least()
+        found = inputs.new_empty(many, rows, numbers[-1].shape[1])
+        levels, factors = [level(share) for share in shares], [factor(share) for share in shares]
+        shapes = [torch.Size([rows, bias.shape[1]]) for bias in numbers[1::2]]
+        seeds = new_seeds(many) if any(shares) else [0] * many
 
-        for j, (values, last, own) in enumerate(zip(inputs.unbind(), found.unbind(), _each(numbers), strict=True)):
-            for at, drop in enumerate(drops):
-                hidden = multiply(values, own[2 * at], own[2 * at + 1])
-                output = last if at == len(drops) - 1 else torch.empty_like(hidden)
-                torch.ops.aten.silu.out(hidden, out=output)
-                factors = None if drop is None else drop.factors(j)
-                if factors is not None:
-                    output.mul_(factors)
-                kept[j].append((values, hidden, factors))
-                values = output
+        def work(first: int, last: int) -> list[Tensor]:
+            kept: list[Tensor] = []
+            for j in range(first, last):
+                masks = drawn(seeds[j], shapes, shares)
+                kept += _forward(inputs, own, masks, levels, factors, found, j, enough)
+            return kept
+
+        ctx.kept = [value for share in side_by_side(work, many) for value in share]
         ctx.save_for_backward(inputs, *numbers)
-        ctx.kept, ctx.drops = kept, drops
         return found
 
     @staticmethod
@@ -68,39 +47,95 @@ class Smooth(torch.autograd.Function):
         if torch.is_grad_enabled():  # to be differentiated again
             return _differentiable(ctx, inputs, numbers, grads[0])
         for_inputs = torch.empty_like(inputs) if ctx.needs_input_grad[0] else None
-        found = [torch.empty_like(value) for value in numbers]
+        found, enough = [torch.empty_like(value) for value in numbers], least()
+        across = for_inputs is not None and inputs.stride(1) == 1  # as a column's numbers lie side by side
 
-        each = zip(ctx.kept, grads[0].unbind(), _each(numbers), _each(found), strict=True)
-        for j, (kept, grad, own, out) in enumerate(each):
-            for at in range(len(kept) - 1, -1, -1):
-                values, hidden, factors = kept[at]
-                grad = grad if factors is None else grad * factors
-                grad = torch.ops.aten.silu_backward(grad, hidden)
-                out[2 * at].copy_(weight_gradient(grad, values))
-                torch.sum(grad, 0, out=out[2 * at + 1])
-                weight = own[2 * at]
-                if at:
-                    grad = multiply(grad, weight.T)
-                elif for_inputs is not None and inputs.stride(1) == 1:  # as a column's numbers lie side by side
-                    for_inputs[j].T.copy_(multiply(weight.T, grad))
-                elif for_inputs is not None:
-                    for_inputs[j].copy_(multiply(grad, weight.T))
+        def work(first: int, last: int) -> None:
+            _backward(inputs, numbers, ctx.kept, grads[0], for_inputs, across, found, first, last, enough)
+
+        side_by_side(work, len(inputs))
         return for_inputs, None, *found
 
 
-def _each(numbers: Sequence[Tensor]) -> list[tuple[Tensor, ...]]:
-    """Those of each member."""
-    return list(zip(*(value.unbind() for value in numbers), strict=True))
+KEPT = 3
+"""Tensors that `_forward` keeps of each layer."""
+
+
+def _forward_of(
+    inputs: Tensor,
+    numbers: list[Tensor],
+    masks: list[Tensor],
+    levels: list[float],
+    factors: list[float],
+    found: Tensor,
+    j: int,
+    enough: int,
+) -> list[Tensor]:
+    """Of member j. Keeps, layer by layer, its input, what comes out of the linear layer, and the factors of dropout."""
+    kept: list[Tensor] = []
+    values = inputs[j]
+    for at in range(len(masks)):
+        kept.append(values)
+        hidden = multiply(values, numbers[2 * at][j], numbers[2 * at + 1][j], enough)
+        kept.append(hidden)
+        values = F.silu(hidden)
+        if masks[at].numel() > 0:
+            mask = masks[at].to(hidden.dtype)
+            keeping = torch.ops.aten.threshold_backward(mask.new_full((1,), factors[at]).expand_as(mask), mask, levels[at])
+            kept.append(keeping)
+            values.mul_(keeping)
+        else:
+            kept.append(masks[at])
+    found[j].copy_(values)
+    return kept
+
+
+def _backward_of(
+    inputs: Tensor,
+    numbers: list[Tensor],
+    kept: list[Tensor],
+    grads: Tensor,
+    for_inputs: Tensor | None,
+    across: bool,
+    found: list[Tensor],
+    first: int,
+    last: int,
+    enough: int,
+) -> None:
+    """Of the members from `first` to `last`, written to `for_inputs` and `found`."""
+    layers = len(numbers) // 2
+    for j in range(first, last):
+        grad = grads[j]
+        for back in range(layers):
+            at = layers - 1 - back
+            place = 3 * (layers * j + at)
+            if kept[place + 2].numel() > 0:
+                grad = grad * kept[place + 2]
+            grad = torch.ops.aten.silu_backward(grad, kept[place + 1])
+            found[2 * at][j].copy_(weight_gradient(grad, kept[place], enough))
+            torch.sum(grad, [0], out=found[2 * at + 1][j])
+            weight = numbers[2 * at][j]
+            if at > 0:
+                grad = multiply(grad, weight.t(), None, enough)
+            elif for_inputs is not None:
+                if across:
+                    for_inputs[j].t().copy_(multiply(weight.t(), grad, None, enough))
+                else:
+                    for_inputs[j].copy_(multiply(grad, weight.t(), None, enough))
+
+
+_forward, _backward = Compiled(_forward_of), Compiled(_backward_of)
 
 
 def _differentiable(ctx: Any, inputs: Tensor, numbers: Sequence[Tensor], grad: Tensor) -> tuple[Tensor | None, ...]:
     """The gradients, with their graph."""
-    values = inputs
-    for at, drop in enumerate(ctx.drops):
+    values, layers = inputs, len(numbers) // 2
+    for at in range(layers):
         weight, bias = numbers[2 * at], numbers[2 * at + 1]
         values = F.silu(torch.baddbmm(bias.unsqueeze(1), values, weight.transpose(1, 2)))
-        if drop is not None:
-            values = values * torch.stack([drop.factors(j) for j in range(len(values))])
+        keeping = ctx.kept[KEPT * at + 2 :: KEPT * layers]
+        if keeping[0].numel():
+            values = values * torch.stack(keeping)
     asked = (ctx.needs_input_grad[0], *ctx.needs_input_grad[2:])
     wanted = [value for value, needed in zip((inputs, *numbers), asked, strict=True) if needed]
     found = iter(torch.autograd.grad(values, wanted, grad, create_graph=True))

@@ -24,6 +24,7 @@ from steelyard.core.roles import Assesses, Heard, playing
 from steelyard.core.rows import Batch, Clock
 from steelyard.core.sampler import Sampler
 from steelyard.core.seeds import derive, generator
+from steelyard.core.side_by_side import own_threads
 from steelyard.core.stacked import Members
 from steelyard.core.stage import Stage
 from steelyard.core.tally import WeightTally
@@ -207,7 +208,8 @@ def train(session: Session, stage: Stage, model: nn.Module, number: int, resume:
         work.load(resume)
     try:
         model.train()
-        _run_epochs(work)
+        with own_threads(isinstance(model, Members) and model.goes_side_by_side):
+            _run_epochs(work)
         if work.average is not None:
             model.load_state_dict(work.average.state_dict())
         session.world.average_buffers(model)

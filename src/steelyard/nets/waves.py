@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from steelyard.core.side_by_side import Compiled, side_by_side
 from steelyard.core.stacked_layers import is_plain
 
 SERIAL = 3
@@ -88,11 +89,12 @@ class Waves(torch.autograd.Function):
         basis = numeric.new_empty(many, columns, count + 2, rows)
         found = numeric.new_empty(many, columns, width, rows)
 
-        for j in range(many):
-            own = basis[j]
-            own[:, count:] = line
-            _wave("cos", torch.bmm(turns[j], line), own[:, :count])
-            torch.bmm(mix[j], own, out=found[j])
+        def work(first: int, last: int) -> None:
+            for j in range(first, last):
+                _wave("cos", torch.bmm(turns[j], line), basis[j, :, :count])
+                _mixed(basis, line, mix, found, j)
+
+        side_by_side(work, many)
         ctx.save_for_backward(numeric, frequency, phase, weight, bias, line, turns, mix, basis)
         return found.flatten(1, 2).transpose(1, 2)
 
@@ -103,21 +105,17 @@ class Waves(torch.autograd.Function):
             return _differentiable(ctx, grads[0])
         *_, line, turns, mix, basis = ctx.saved_tensors
         many, columns, count, _ = turns.shape
-        rows, width = line.shape[2], mix.shape[2]
         for_mix, for_turns = torch.empty_like(mix), torch.empty_like(turns)
-        for_line = line.new_empty(many, columns, rows) if ctx.needs_input_grad[0] else None
+        for_line = line.new_empty(many, columns, line.shape[2]) if ctx.needs_input_grad[0] else None
         across = grads[0].transpose(1, 2)
 
-        for j in range(many):
-            grad = across[j].contiguous().view(columns, width, rows)
-            torch.bmm(grad, basis[j].transpose(1, 2), out=for_mix[j])
-            angles = torch.bmm(turns[j], line)
-            _wave("sin", angles, angles)
-            angles.mul_(torch.bmm(mix[j, :, 1:, :count].transpose(1, 2), grad[:, 1:]))
-            torch.bmm(angles, line.transpose(1, 2), out=for_turns[j])
-            if for_line is not None:
-                along = torch.bmm(turns[j, :, :, :1].transpose(1, 2), angles).squeeze(1)
-                torch.sub(grad[:, 0], along, out=for_line[j])
+        def work(first: int, last: int) -> None:
+            for j in range(first, last):
+                angles = torch.bmm(turns[j], line)
+                _wave("sin", angles, angles)
+                _unmixed(angles, across, line, turns, mix, basis, for_mix, for_turns, for_line, j)
+
+        side_by_side(work, many)
         for_turns.mul_(-TURN)
         return (
             None if for_line is None else for_line.sum(0).T,
@@ -126,6 +124,38 @@ class Waves(torch.autograd.Function):
             for_mix[:, :, 1:, :count].transpose(-1, -2),
             for_mix[:, :, 1:, count + 1],
         )
+
+
+def _mixed_of(basis: Tensor, line: Tensor, mix: Tensor, found: Tensor, j: int) -> None:
+    """What comes out for member j, from the cosines that stand in `basis`."""
+    basis[j, :, basis.size(2) - 2 :].copy_(line)
+    torch.bmm(mix[j], basis[j], out=found[j])
+
+
+def _unmixed_of(
+    sines: Tensor,
+    grads: Tensor,
+    line: Tensor,
+    turns: Tensor,
+    mix: Tensor,
+    basis: Tensor,
+    for_mix: Tensor,
+    for_turns: Tensor,
+    for_line: Tensor | None,
+    j: int,
+) -> None:
+    """Gradients of member j from those of what came out; `sines` are overwritten."""
+    count = sines.size(1)
+    grad = grads[j].contiguous().view(mix.size(1), mix.size(2), line.size(2))
+    torch.bmm(grad, basis[j].transpose(1, 2), out=for_mix[j])
+    sines.mul_(torch.bmm(mix[j, :, 1:, :count].transpose(1, 2), grad[:, 1:]))
+    torch.bmm(sines, line.transpose(1, 2), out=for_turns[j])
+    if for_line is not None:
+        along = torch.bmm(turns[j, :, :, :1].transpose(1, 2), sines).squeeze(1)
+        torch.sub(grad[:, 0], along, out=for_line[j])
+
+
+_mixed, _unmixed = Compiled(_mixed_of), Compiled(_unmixed_of)
 
 
 def _differentiable(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.func import functional_call, stack_module_state, vmap
 
 from steelyard.core.stacked import Members
-from steelyard.core.stacked_layers import for_many, goes_without_map, joined, kept
+from steelyard.core.stacked_layers import for_many, goes_without_map, joined
 from steelyard.nets.table_net import TableNet
 
 
@@ -61,17 +61,6 @@ def test_dropout_of_many_drops_differently_and_differentiates_what_it_did(norm: 
     mask = torch.where(plain > 0, (found / plain).detach().nan_to_num(0, 0, 0), 0.0)
     (wanted,) = torch.autograd.grad((plain * mask * torch.arange(400)).sum(), inputs)
     torch.testing.assert_close(gradient, wanted, rtol=1e-3, atol=1e-2)
-
-
-@pytest.mark.parametrize("share", [0.1, 0.5, 0.9])
-def test_shares_kept_are_right_and_unbiased(share: float) -> None:
-    found = kept(torch.Size([100, 1001]), share)
-    values = found.unique()
-    assert values.tolist() == pytest.approx([0.0, 1 / (1 - share)], rel=1e-4)
-    error = (share * (1 - share) / found.numel()) ** 0.5
-    assert float((found == 0).double().mean()) == pytest.approx(share, abs=5 * error)
-    neighbours = ((found[:, 1:] == 0) & (found[:, :-1] == 0)).double().mean()
-    assert float(neighbours) == pytest.approx(share**2, abs=8 * error)
 
 
 def test_half_precision_and_evaluation_take_the_plain_way() -> None:

@@ -1,0 +1,144 @@
+"""Linear layers, LayerNorm, ReLU and dropout in a row for several members: one member after another, in the cache of a core."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+from steelyard.core.side_by_side import Compiled, side_by_side
+from steelyard.core.stacked_dropout import drawn, factor, level, new_seeds
+from steelyard.core.stacked_products import least, multiply, weight_gradient
+
+
+@dataclass(frozen=True)
+class Block:
+    """Linear, LayerNorm, ReLU and dropout.
+
+    Attributes:
+        eps: of LayerNorm.
+        share: how much is dropped; 0 for nothing.
+    """
+
+    eps: float
+    share: float = 0.0
+
+
+class Hidden(torch.autograd.Function):
+    """Blocks in a row for all members, `[k, N, i]` to `[k, N, o]`.
+
+    `numbers` are, block by block, weight `[k, o, i]` and bias of the linear layer, and weight and bias of LayerNorm, `[k, o]`
+    each.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, inputs: Tensor, blocks: Sequence[Block], *numbers: Tensor) -> Tensor:
+        """The last block's output."""
+        many, rows, enough = len(inputs), inputs.shape[1], least()
+        found = inputs.new_empty(many, rows, numbers[-4].shape[1])
+        shares, eps = [block.share for block in blocks], [block.eps for block in blocks]
+        levels, factors = [level(share) for share in shares], [factor(share) for share in shares]
+        # ReLU passes positive factors on, so that of dropout is put into the affine part of LayerNorm.
+        own = [value if at % 4 < 2 or not shares[at // 4] else value * factors[at // 4] for at, value in enumerate(numbers)]
+        shapes = [torch.Size([rows, bias.shape[1]]) for bias in numbers[1::4]]
+        seeds = new_seeds(many) if any(shares) else [0] * many
+
+        def work(first: int, last: int) -> list[Tensor]:
+            kept: list[Tensor] = []
+            for j in range(first, last):
+                masks = drawn(seeds[j], shapes, shares)
+                kept += _forward(inputs, own, masks, levels, eps, found, j, enough)
+            return kept
+
+        ctx.kept = [
+            value for share in side_by_side(work, many) for value in share
+        ]  # without the output: it would hold itself, and never be freed
+        ctx.own, ctx.factors = own, factors
+        ctx.save_for_backward(inputs, found, *numbers)
+        return found
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
+        """Gradients of the inputs, where somebody asks for them, and of the numbers."""
+        inputs, output, *numbers = ctx.saved_tensors
+        for_inputs = inputs.new_empty(inputs.shape) if ctx.needs_input_grad[0] else None
+        found, enough = [torch.empty_like(value) for value in numbers], least()
+
+        def work(first: int, last: int) -> None:
+            _backward(output, ctx.own, ctx.kept, grads[0], for_inputs, found, first, last, enough)
+
+        side_by_side(work, len(inputs))
+        for at, by in enumerate(ctx.factors):
+            if by != 1:
+                found[4 * at + 2].mul_(by)
+                found[4 * at + 3].mul_(by)
+        return for_inputs, None, *found
+
+
+def _forward_of(
+    inputs: Tensor,
+    numbers: list[Tensor],
+    masks: list[Tensor],
+    levels: list[float],
+    eps: list[float],
+    found: Tensor,
+    j: int,
+    enough: int,
+) -> list[Tensor]:
+    """Of member j. Keeps, block by block, its input, what comes out of the linear layer, its mean and its deviation."""
+    kept: list[Tensor] = []
+    values = inputs[j]
+    for at in range(len(masks)):
+        hidden = multiply(values, numbers[4 * at][j], numbers[4 * at + 1][j], enough)
+        scale, shift = numbers[4 * at + 2][j], numbers[4 * at + 3][j]
+        normal, mean, deviation = torch.native_layer_norm(hidden, [hidden.size(1)], scale, shift, eps[at])
+        kept.extend([values, hidden, mean, deviation])
+        values = torch.relu_(normal)
+        if masks[at].numel() > 0:
+            values = torch.ops.aten.threshold_backward(values, masks[at].to(values.dtype), levels[at])
+    found[j].copy_(values)
+    return kept
+
+
+def _backward_of(
+    output: Tensor,
+    numbers: list[Tensor],
+    kept: list[Tensor],
+    grads: Tensor,
+    for_inputs: Tensor | None,
+    found: list[Tensor],
+    first: int,
+    last: int,
+    enough: int,
+) -> None:
+    """Of the members from `first` to `last`, written to `for_inputs` and `found`."""
+    blocks = len(numbers) // 4
+    for j in range(first, last):
+        grad, after = grads[j], output[j]
+        for back in range(blocks):
+            at = blocks - 1 - back
+            place = 4 * (blocks * j + at)
+            values, hidden = kept[place], kept[place + 1]
+            scale, shift = numbers[4 * at + 2][j], numbers[4 * at + 3][j]
+            # What ReLU or dropout made 0 has no gradient.
+            grad = torch.ops.aten.threshold_backward(grad, after, 0)
+            grad, for_scale, for_shift = torch.ops.aten.native_layer_norm_backward(
+                grad, hidden, [hidden.size(1)], kept[place + 2], kept[place + 3], scale, shift, [True, True, True]
+            )
+            found[4 * at][j].copy_(weight_gradient(grad, values, enough))
+            torch.sum(grad, [0], out=found[4 * at + 1][j])
+            found[4 * at + 2][j].copy_(for_scale)
+            found[4 * at + 3][j].copy_(for_shift)
+            after = values
+            if at > 0:
+                grad = multiply(grad, numbers[4 * at][j].t(), None, enough)
+            elif for_inputs is not None:
+                for_inputs[j].copy_(multiply(grad, numbers[4 * at][j].t(), None, enough))
+
+
+_forward, _backward = Compiled(_forward_of), Compiled(_backward_of)
