@@ -48,6 +48,11 @@ def own_threads(wanted: bool = True) -> Iterator[None]:
         torch.set_num_threads(before)
 
 
+def has_threads() -> bool:
+    """Does `side_by_side` have several threads here?"""
+    return getattr(_here, "threads", 1) > 1
+
+
 def side_by_side(work: Callable[[int, int], Found], count: int) -> list[Found]:
     """Call `work(first, last)` for ranges that make up 0 to `count`, in order, without gradients.
 

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from steelyard.core.side_by_side import Compiled, side_by_side
+from steelyard.core.side_by_side import Compiled, has_threads, side_by_side
 
 LEAST = 1 << 19
 """Multiplications of one member's product from which on oneDNN's kernel is worth its call."""
@@ -91,7 +91,8 @@ class Affine(torch.autograd.Function):
 
 
 def _is_small(inputs: Tensor, weight: Tensor) -> bool:
-    return inputs.shape[1] * weight.shape[1] * weight.shape[2] < least()
+    """Is one product of all members quicker than theirs one by one?"""
+    return not has_threads() and inputs.shape[1] * weight.shape[1] * weight.shape[2] < least()
 
 
 def _forward_of(inputs: Tensor, weight: Tensor, bias: Tensor | None, found: Tensor, first: int, last: int, enough: int) -> None:

@@ -78,7 +78,8 @@ def _forward_of(
         kept.append(values)
         hidden = multiply(values, numbers[2 * at][j], numbers[2 * at + 1][j], enough)
         kept.append(hidden)
-        values = F.silu(hidden)
+        values = found[j] if at == len(masks) - 1 else torch.empty_like(hidden)
+        torch.ops.aten.silu(hidden, out=values)
         if masks[at].numel() > 0:
             mask = masks[at].to(hidden.dtype)
             keeping = torch.ops.aten.threshold_backward(mask.new_full((1,), factors[at]).expand_as(mask), mask, levels[at])
@@ -86,7 +87,6 @@ def _forward_of(
             values.mul_(keeping)
         else:
             kept.append(masks[at])
-    found[j].copy_(values)
     return kept
 
 
