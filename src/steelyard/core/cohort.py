@@ -124,10 +124,10 @@ class CohortTask(Task):
         owner = batch.owner
         if owner is not None:
             first = torch.arange(self.size, device=owner.device).mul_(inputs).repeat_interleave(rows)
-            owner = owner.repeat(self.size) + first
+            owner = torch.cat([owner] * self.size) + first
         every = batch.replace(
-            target=batch.target.repeat(self.size),
-            index=batch.index.repeat(self.size),
+            target=torch.cat([batch.target] * self.size),
+            index=torch.cat([batch.index] * self.size),
             owner=owner,
             share=None if shares is None else shares.flatten(),
         )
