@@ -43,13 +43,11 @@ def drawn(seed: int, shapes: Sequence[torch.Size], shares: Sequence[float]) -> l
         shares: the share of each; where it is 0, nothing is drawn, and there are no numbers.
     """
     sizes = [shape.numel() if _dropped(share) else 0 for shape, share in zip(shapes, shares, strict=True)]
-    generator = np.random.SFC64(seed) if any(sizes) else None
-    found = [torch.empty(0, dtype=torch.int16)] * len(sizes)
-    for at, size in enumerate(sizes):
-        if generator is not None and size:
-            words: np.ndarray = generator.random_raw(-(-size // 4))
-            found[at] = torch.from_numpy(words.view(np.int16))[:size].view(shapes[at])
-    return found
+    if not any(sizes):
+        return [torch.empty(0, dtype=torch.int16)] * len(sizes)
+    words: np.ndarray = np.random.SFC64(seed).random_raw(-(-sum(sizes) // 4))
+    numbers = torch.from_numpy(words.view(np.int16))[: sum(sizes)].split(sizes)
+    return [own.view(shape) if size else own for own, shape, size in zip(numbers, shapes, sizes, strict=True)]
 
 
 def level(share: float) -> float:

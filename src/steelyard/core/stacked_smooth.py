@@ -23,9 +23,10 @@ class Smooth(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, inputs: Tensor, shares: Sequence[float], *numbers: Tensor) -> Tensor:
         """The last layer's output."""
-        many, rows, own, enough = len(inputs), inputs.shape[1], list(numbers), least()
+        many, rows, enough = len(inputs), inputs.shape[1], least()
         found = inputs.new_empty(many, rows, numbers[-1].shape[1])
         levels, factors = [level(share) for share in shares], [factor(share) for share in shares]
+        own = _scaled(numbers, factors)
         shapes = [torch.Size([rows, bias.shape[1]]) for bias in numbers[1::2]]
         seeds = new_seeds(many) if any(shares) else [0] * many
 
@@ -33,10 +34,11 @@ class Smooth(torch.autograd.Function):
             kept: list[Tensor] = []
             for j in range(first, last):
                 masks = drawn(seeds[j], shapes, shares)
-                kept += _forward(inputs, own, masks, levels, factors, found, j, enough)
+                kept += _forward(inputs, own, masks, levels, factors[-1], found, j, enough)
             return kept
 
         ctx.kept = [value for share in side_by_side(work, many) for value in share]
+        ctx.own, ctx.factors = own, factors
         ctx.save_for_backward(inputs, *numbers)
         return found
 
@@ -51,14 +53,23 @@ class Smooth(torch.autograd.Function):
         across = for_inputs is not None and inputs.stride(1) == 1  # as a column's numbers lie side by side
 
         def work(first: int, last: int) -> None:
-            _backward(inputs, numbers, ctx.kept, grads[0], for_inputs, across, found, first, last, enough)
+            _backward(inputs, ctx.own, ctx.kept, grads[0], ctx.factors[-1], for_inputs, across, found, first, last, enough)
 
         side_by_side(work, len(inputs))
+        found = _scaled(found, ctx.factors)
         return for_inputs, None, *found
 
 
-KEPT = 3
+KEPT = 2
 """Tensors that `_forward` keeps of each layer."""
+DROPPED = -1e19
+"""A hidden value below it stands for dropping: SiLU and its derivative are 0 there."""
+
+
+def _scaled(numbers: Sequence[Tensor], factors: Sequence[float]) -> list[Tensor]:
+    """The numbers, each weight multiplied by what dropout makes of what is kept of its inputs."""
+    behind = [1.0, 1.0, *(by for each in factors[:-1] for by in (each, 1.0))]
+    return [value if by == 1 else value * by for value, by in zip(numbers, behind, strict=True)]
 
 
 def _forward_of(
@@ -66,27 +77,24 @@ def _forward_of(
     numbers: list[Tensor],
     masks: list[Tensor],
     levels: list[float],
-    factors: list[float],
+    factor: float,
     found: Tensor,
     j: int,
     enough: int,
 ) -> list[Tensor]:
-    """Of member j. Keeps, layer by layer, its input, what comes out of the linear layer, and the factors of dropout."""
+    """Of member j, the last layer multiplied by `factor`. Keeps, layer by layer, its input and its hidden values."""
     kept: list[Tensor] = []
     values = inputs[j]
     for at in range(len(masks)):
-        kept.append(values)
         hidden = multiply(values, numbers[2 * at][j], numbers[2 * at + 1][j], enough)
+        if masks[at].numel() > 0:
+            torch.minimum(hidden, masks[at].to(hidden.dtype).sub_(levels[at] + 0.5).mul_(1e20), out=hidden)
+        kept.append(values)
         kept.append(hidden)
         values = found[j] if at == len(masks) - 1 else torch.empty_like(hidden)
         torch.ops.aten.silu(hidden, out=values)
-        if masks[at].numel() > 0:
-            mask = masks[at].to(hidden.dtype)
-            keeping = torch.ops.aten.threshold_backward(mask.new_full((1,), factors[at]).expand_as(mask), mask, levels[at])
-            kept.append(keeping)
-            values.mul_(keeping)
-        else:
-            kept.append(masks[at])
+    if factor != 1:
+        values.mul_(factor)
     return kept
 
 
@@ -95,6 +103,7 @@ def _backward_of(
     numbers: list[Tensor],
     kept: list[Tensor],
     grads: Tensor,
+    factor: float,
     for_inputs: Tensor | None,
     across: bool,
     found: list[Tensor],
@@ -105,12 +114,10 @@ def _backward_of(
     """Of the members from `first` to `last`, written to `for_inputs` and `found`."""
     layers = len(numbers) // 2
     for j in range(first, last):
-        grad = grads[j]
+        grad = grads[j] if factor == 1 else grads[j] * factor
         for back in range(layers):
             at = layers - 1 - back
-            place = 3 * (layers * j + at)
-            if kept[place + 2].numel() > 0:
-                grad = grad * kept[place + 2]
+            place = 2 * (layers * j + at)
             grad = torch.ops.aten.silu_backward(grad, kept[place + 1])
             found[2 * at][j].copy_(weight_gradient(grad, kept[place], enough))
             torch.sum(grad, [0], out=found[2 * at + 1][j])
@@ -133,9 +140,9 @@ def _differentiable(ctx: Any, inputs: Tensor, numbers: Sequence[Tensor], grad: T
     for at in range(layers):
         weight, bias = numbers[2 * at], numbers[2 * at + 1]
         values = F.silu(torch.baddbmm(bias.unsqueeze(1), values, weight.transpose(1, 2)))
-        keeping = ctx.kept[KEPT * at + 2 :: KEPT * layers]
-        if keeping[0].numel():
-            values = values * torch.stack(keeping)
+        if ctx.factors[at] != 1:
+            hidden = torch.stack(ctx.kept[KEPT * at + 1 :: KEPT * layers])
+            values = values * (hidden > DROPPED) * ctx.factors[at]
     asked = (ctx.needs_input_grad[0], *ctx.needs_input_grad[2:])
     wanted = [value for value, needed in zip((inputs, *numbers), asked, strict=True) if needed]
     found = iter(torch.autograd.grad(values, wanted, grad, create_graph=True))
