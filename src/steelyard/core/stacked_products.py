@@ -95,10 +95,20 @@ def _is_small(inputs: Tensor, weight: Tensor) -> bool:
     return not has_threads() and inputs.shape[1] * weight.shape[1] * weight.shape[2] < least()
 
 
+def _write(found: Tensor, inputs: Tensor, weight: Tensor, bias: Tensor | None, enough: int) -> None:
+    """`multiply`, to where it belongs: a small product need not be copied."""
+    if inputs.size(0) * weight.numel() >= enough:
+        found.copy_(multiply(inputs, weight, bias, enough))
+    elif bias is None:
+        torch.mm(inputs, weight.t(), out=found)
+    else:
+        torch.addmm(bias, inputs, weight.t(), out=found)
+
+
 def _forward_of(inputs: Tensor, weight: Tensor, bias: Tensor | None, found: Tensor, first: int, last: int, enough: int) -> None:
     """Of the members from `first` to `last`."""
     for j in range(first, last):
-        found[j].copy_(multiply(inputs[j], weight[j], None if bias is None else bias[j], enough))
+        _write(found[j], inputs[j], weight[j], None if bias is None else bias[j], enough)
 
 
 def _backward_of(
@@ -114,7 +124,7 @@ def _backward_of(
     """Of the members from `first` to `last`."""
     for j in range(first, last):
         if for_inputs is not None:
-            for_inputs[j].copy_(multiply(grad[j], weight[j].t(), None, enough))
+            _write(for_inputs[j], grad[j], weight[j].t(), None, enough)
         if for_weight is not None:
             for_weight[j].copy_(weight_gradient(grad[j], inputs[j], enough))
 
