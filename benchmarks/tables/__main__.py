@@ -30,6 +30,7 @@ def parser() -> argparse.ArgumentParser:
     everyone = [one.name for one in OPPONENTS]
     options.add_argument("--opponents", type=_names(everyone), default=everyone, help="names, separated by commas")
     options.add_argument("--splits", type=_at_least(1), default=2, help="outer splits; three are one cross-validation")
+    options.add_argument("--first", type=_at_least(0), default=0, help="number of the first of them")
     options.add_argument("--trials", type=_at_least(0), default=budget.trials, help="random settings beside the defaults")
     options.add_argument("--folds", type=_at_least(2), default=budget.folds, help="inner folds")
     options.add_argument("--rows", type=_at_least(100), default=budget.rows, help="training rows at most")
@@ -94,19 +95,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if not facts or not taking_part:
         print("nothing is left to run", file=sys.stderr)
         return 2
+    splits = range(options.first, options.first + options.splits)
     store = Store(options.out / "runs.jsonl", budget)
     if options.again and not options.page:
         store.forget(options.again)
     failed = {}
     if not options.page:
-        jobs = jobs_left(store, list(facts), taking_part, options.splits)
+        jobs = jobs_left(store, list(facts), taking_part, splits)
         finished = len(facts) * len(taking_part) * options.splits - len(jobs)
         print(f"{finished} finished before, {len(jobs)} to do in {options.jobs} processes", flush=True)
         failed = run(jobs, store, budget, options.data, options.jobs, say=lambda line: print(line, flush=True))
-    for job in jobs_left(store, list(facts), taking_part, options.splits):
+    for job in jobs_left(store, list(facts), taking_part, splits):
         why = failed.get(job, "not run yet")
         skipped[f"{job.dataset}, split {job.split}, {job.opponent}"] = f"{why}; the set is not ranked"
-    results = collect(store.records(), taking_part, options.splits, budget, facts, skipped, versions())
+    results = collect(store.records(), taking_part, splits, budget, facts, skipped, versions())
     options.out.mkdir(parents=True, exist_ok=True)
     (options.out / "results.json").write_text(json.dumps(to_json(results), indent=1) + "\n")
     for metric in DRAWN:

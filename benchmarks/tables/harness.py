@@ -156,10 +156,10 @@ class Store:
         os.replace(partial, self.path)
 
 
-def jobs_left(store: Store, datasets: Sequence[str], opponents: Sequence[str], splits: int) -> list[Job]:
+def jobs_left(store: Store, datasets: Sequence[str], opponents: Sequence[str], splits: Sequence[int]) -> list[Job]:
     """What is still to do: the first split of everything first, so that a run that is stopped can be read."""
     done = {Job(record["split"], record["dataset"], record["opponent"]) for record in store.records()}
-    every = [Job(split, dataset, one) for split in range(splits) for dataset in datasets for one in opponents]
+    every = [Job(split, dataset, one) for split in splits for dataset in datasets for one in opponents]
     return [job for job in every if job not in done]
 
 

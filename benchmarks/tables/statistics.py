@@ -44,13 +44,13 @@ class Scoreboard:
         return replace(self, opponents=tuple(names), values=self.values[:, [self.opponents.index(name) for name in names]])
 
 
-def scoreboard(records: Iterable[dict[str, Any]], metric: str, opponents: Sequence[str], splits: int) -> Scoreboard:
-    """Average over splits and keep the sets on which nobody is missing."""
+def scoreboard(records: Iterable[dict[str, Any]], metric: str, opponents: Sequence[str], splits: Sequence[int]) -> Scoreboard:
+    """Average over these splits and keep the sets on which nobody is missing."""
     found: dict[str, dict[str, list[float]]] = {}
     for record in records:
-        if record["split"] < splits:
+        if record["split"] in splits:
             found.setdefault(record["dataset"], {}).setdefault(record["opponent"], []).append(record["scores"][metric])
-    whole = [name for name, by in found.items() if all(len(by.get(one, ())) == splits for one in opponents)]
+    whole = [name for name, by in found.items() if all(len(by.get(one, ())) == len(splits) for one in opponents)]
     values = [[float(np.mean(found[name][one])) for one in opponents] for name in whole]
     return Scoreboard(
         metric, tuple(whole), tuple(opponents), np.array(values, dtype=np.float64).reshape(len(whole), len(opponents))

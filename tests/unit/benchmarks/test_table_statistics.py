@@ -139,9 +139,10 @@ def test_a_set_counts_only_when_everyone_has_finished_it() -> None:
         record("one", s, o, v) for s, o, v in [(0, "a", 0.2), (1, "a", 0.4), (0, "b", 0.5), (1, "b", 0.7), (2, "b", 0.0)]
     ]
     records += [record("two", 0, "a", 0.9), record("two", 0, "b", 0.9), record("two", 1, "b", 0.9)]
-    found = scoreboard(records, "auprc", ["a", "b"], splits=2)
+    found = scoreboard(records, "auprc", ["a", "b"], splits=range(2))
     assert found.datasets == ("one",)
     assert found.values.tolist() == [[pytest.approx(0.3), pytest.approx(0.6)]]
+    assert scoreboard(records, "auprc", ["a", "b"], splits=[1]).values.tolist() == [[0.4, 0.7]]
 
 
 def test_the_diagram_names_everyone_at_its_rank() -> None:
