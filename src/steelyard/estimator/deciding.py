@@ -12,6 +12,7 @@ from torch import Tensor
 
 from steelyard.core.errors import ArgumentError
 from steelyard.core.seeds import derive
+from steelyard.core.stacked import mean_of
 from steelyard.decisions import Temperature, Thresholds
 from steelyard.estimator.scoring import ON_PROBABILITIES, Metric, weights_for
 
@@ -68,6 +69,12 @@ class Adjustment:
     def log_proba(self, logits: Tensor) -> Tensor:
         """Calibrated log-probabilities `[N, C]` float64."""
         return torch.log_softmax(self.temperature(logits.double()), 1)
+
+    @torch.no_grad()
+    def log_proba_of_members(self, logits: Tensor) -> Tensor:
+        """Logarithm of the mean of the members' calibrated probabilities `[N, C]`, from their logits `[k, N, C]`."""
+        each = self.log_proba(logits.flatten(0, 1)).reshape(logits.shape)
+        return mean_of(each)
 
     def apply(self, logits: Tensor) -> tuple[np.ndarray, np.ndarray]:
         """Probabilities `[N, C]` and decisions `[N]`."""

@@ -32,7 +32,7 @@ class TableModel:
 
     Attributes:
         encoder: columns to inputs.
-        network: the members; their mean probability is the model's.
+        network: the members.
         network_spec: how a member is built, as JSON (`name`, sizes, `settings`, `onehot`); its name is None for a network of
             the user's own.
         classes: labels of class 0, 1, ... in their own type `[C]`.
@@ -40,6 +40,9 @@ class TableModel:
         temperature: logits to calibrated logits.
         thresholds: probabilities to decisions.
         facts: what is known about the fit, as JSON.
+        each_calibrated: is every member calibrated, and the mean of their probabilities taken then? So it has to be where the
+            scores that calibration learnt from were those of single members (folds): members differ in how sure of
+            themselves they are, and the surest would rule the mean. Else the mean is calibrated.
     """
 
     encoder: TableEncoder
@@ -50,6 +53,7 @@ class TableModel:
     temperature: Temperature
     thresholds: Thresholds
     facts: Json = field(default_factory=dict)
+    each_calibrated: bool = False
 
     @property
     def adjustment(self) -> Adjustment:
@@ -171,6 +175,7 @@ class TableModel:
             "prior": self.prior.tolist(),
             "temperature": self.temperature.to_json(),
             "thresholds": self.thresholds.to_json(),
+            "each_calibrated": self.each_calibrated,
             "facts": self.facts,
         }
         return tensors, state
@@ -198,9 +203,14 @@ class TableModel:
         prior = np.array(state["prior"], dtype=np.float64)
         if not thresholds.num_classes == len(classes) == len(prior):
             raise DataError(f"{len(classes)} classes, {len(prior)} shares and {thresholds.num_classes} thresholds")
-        return cls(encoder, Members(members), state["network"], classes, prior, temperature, thresholds, dict(state["facts"]))
+        return cls(
+            encoder, Members(members), state["network"], classes, prior, temperature, thresholds, dict(state["facts"]),
+            bool(state.get("each_calibrated", False)),
+        )  # fmt: skip
 
     def _log_proba(self, inputs: Inputs) -> Tensor:
+        if self.each_calibrated:
+            return self.adjustment.log_proba_of_members(self._through(inputs, self.network.each, 1))
         return self.adjustment.log_proba(self._through(inputs, self.network, 0))
 
     @torch.no_grad()

@@ -318,7 +318,10 @@ def _finish(
     facts["candidates"] = [candidate.to_json() for candidate in candidates]
     facts["estimate"] = estimate(held, metric, decision, seed) if len(held.target) else None
     network = cohort.model.cpu().eval()
-    return TableModel(table.encoder, network, spec, classes, prior, adjustment.temperature, adjustment.thresholds, facts)
+    return TableModel(
+        table.encoder, network, spec, classes, prior, adjustment.temperature, adjustment.thresholds, facts,
+        each_calibrated=cohort.folds is not None,
+    )  # fmt: skip
 
 
 def estimate(held: Held, metric: Metric, decision: Decision, seed: int) -> dict[str, Any]:

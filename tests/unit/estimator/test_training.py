@@ -62,6 +62,28 @@ def test_predictions_agree_with_each_other(model):
     assert np.allclose(model.spread(frame), model.member_proba(frame).std(0))
 
 
+@pytest.mark.parametrize("validation", [3, 0.25])
+def test_what_calibration_learnt_from_is_what_it_is_used_on(validation):
+    frame, target = rows()
+    model = train_table(frame, target, CLASSES, method="ce", n_seeds=4, validation=validation, regime=REGIME, model="mlp")
+    assert model.each_calibrated == (validation == 3)
+    proba, mean = model.predict_proba(frame), model.member_proba(frame).mean(0)
+    if model.each_calibrated:  # the scores of single members
+        assert np.allclose(proba, mean, atol=1e-12)
+        assert np.array_equal(model.predict(frame), CLASSES[(mean / model.prior).argmax(1)])
+    else:  # of their mean
+        with torch.no_grad():
+            scores = model.network.cpu()(model.encode(frame))
+        assert np.allclose(proba, model.adjustment.log_proba(scores).exp().numpy(), atol=1e-6)
+        assert not np.allclose(proba, mean, atol=1e-6)
+
+
+def test_a_model_written_before_calibrates_the_mean(model):
+    tensors, state = model.to_state()
+    del state["each_calibrated"]
+    assert not TableModel.from_state(tensors, state).each_calibrated
+
+
 def test_a_row_has_the_same_bits_in_any_company(model):
     frame, _ = rows(seed=1)
     many = pd.concat([frame] * (BLOCK // len(frame) + 1), ignore_index=True)
