@@ -208,7 +208,8 @@ def train(session: Session, stage: Stage, model: nn.Module, number: int, resume:
         work.load(resume)
     try:
         model.train()
-        with own_threads(isinstance(model, Members) and model.goes_side_by_side):
+        exact = session.regime.precision == "float32"
+        with own_threads(exact and isinstance(model, Members) and model.goes_side_by_side):
             _run_epochs(work)
         if work.average is not None:
             model.load_state_dict(work.average.state_dict())

@@ -148,3 +148,6 @@ def test_members_learn_the_same_with_threads_of_their_own_and_one_model_keeps_th
         torch.testing.assert_close(value, wanted[name], rtol=1e-5, atol=1e-6)
     fit(task, ce, regime, device="cpu", listeners=[Watch()])
     assert seen == [1, 1, 2, 2]
+    seen.clear()
+    fit_members(task, ce, regime.replace(precision="bfloat16"), seeds=range(2), device="cpu", listeners=[Watch()])
+    assert seen == [2, 2]  # other layers do that
