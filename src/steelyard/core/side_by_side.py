@@ -10,6 +10,7 @@ than processors.
 from __future__ import annotations
 
 import os
+import sys
 import threading
 import warnings
 from collections.abc import Callable, Iterator
@@ -25,7 +26,7 @@ Found = TypeVar("Found")
 _here = threading.local()
 _lock = threading.Lock()
 _pools: dict[int, ThreadPoolExecutor] = {}
-if hasattr(os, "register_at_fork"):  # a child has none of its parent's threads
+if sys.platform != "win32":  # a child has none of its parent's threads
     os.register_at_fork(after_in_child=_pools.clear)
 
 
