@@ -158,15 +158,21 @@ def launch(function: Callable[..., Any], processes: int, *arguments: Any) -> Any
             ) from None
         except ProcessExitedException as died:
             _raise_what_one_wrote(folder)
-            hint = f"; its message is above (if it could not find something: {IMPORTABLE})" if died.exit_code == 1 else ""
-            raise TrainingError(
-                f"process {died.error_index} of {processes} died with exit code {died.exit_code}{hint}"
-            ) from None
+            if not _done(folder, died.error_index).exists():  # else it died of its own end, when all was done and written
+                hint = f"; its message is above (if it could not find something: {IMPORTABLE})" if died.exit_code == 1 else ""
+                raise TrainingError(
+                    f"process {died.error_index} of {processes} died with exit code {died.exit_code}{hint}"
+                ) from None
         except ProcessRaisedException as raised:
             _raise_what_one_wrote(folder)
             last = str(raised).strip().splitlines()[-1]
             raise TrainingError(f"process {raised.error_index} of {processes} failed: {last}") from raised
         return pickle.loads(outcome.read_bytes())
+
+
+def _done(folder: str, rank: int) -> Path:
+    """What a process leaves when all have finished their work."""
+    return Path(folder) / f"done-{rank}"
 
 
 def _raise_what_one_wrote(folder: str) -> None:
@@ -188,6 +194,7 @@ def _enter(rank: int, size: int, folder: str, function: Callable[..., Any], argu
         if rank == 0:
             (Path(folder) / "outcome").write_bytes(pickle.dumps(value))
         dist.barrier()  # whoever is done first would take the connections from under the others
+        _done(folder, rank).touch()  # threads of gloo's now and then outlive their process group, and abort the process
     except SteelyardError as error:
         written = Path(folder) / f"writing-{rank}"
         written.write_bytes(pickle.dumps(error))

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import atexit
+import os
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +47,12 @@ def die() -> None:
     if World.current().rank == 1:
         os._exit(7)
     World.current().gather(1)
+
+
+def abort_at_the_end() -> float:
+    if World.current().rank == 1:  # as a thread of gloo's does that outlives its process group
+        atexit.register(os.abort)
+    return World.current().mean(2.0)
 
 
 def mass_weighted() -> torch.Tensor:
@@ -132,6 +140,11 @@ def test_the_error_of_one_is_heard_over_the_others_lost_connection() -> None:
 def test_a_dead_process_is_named() -> None:
     with pytest.raises(TrainingError, match=r"process . of 2"):
         launch(die, 2)
+
+
+@pytest.mark.multiprocess
+def test_a_process_that_dies_after_its_work_spoils_nothing() -> None:
+    assert launch(abort_at_the_end, 2) == 2.0
 
 
 def test_one_process_is_run_here() -> None:
