@@ -23,7 +23,14 @@ import torch
 
 Found = TypeVar("Found")
 
-_here = threading.local()
+
+class _Here(threading.local):
+    """What a thread of Python may use."""
+
+    threads = 1
+
+
+_here = _Here()
 _lock = threading.Lock()
 _pools: dict[int, ThreadPoolExecutor] = {}
 if sys.platform != "win32":  # a child has none of its parent's threads
@@ -52,7 +59,7 @@ def own_threads(wanted: bool = True) -> Iterator[None]:
 
 def has_threads() -> bool:
     """Does `side_by_side` have several threads here?"""
-    return getattr(_here, "threads", 1) > 1
+    return _here.threads > 1
 
 
 def side_by_side(work: Callable[[int, int], Found], count: int) -> list[Found]:
@@ -64,12 +71,23 @@ def side_by_side(work: Callable[[int, int], Found], count: int) -> list[Found]:
         >>> side_by_side(lambda first, last: list(range(first, last)), 3)
         [[0, 1, 2]]
     """
-    threads = min(getattr(_here, "threads", 1), count)
+    threads = min(_here.threads, count)
     if threads < 2:
         return [_without_gradients(work, 0, count)]
     pool, ends = _pool(threads), [count * number // threads for number in range(threads + 1)]
     waiting = [pool.submit(_without_gradients, work, first, last) for first, last in pairwise(ends)]
     return [each.result() for each in waiting]
+
+
+def one_by_one(work: Callable[[int], list[Found]], count: int) -> list[Found]:
+    """What `work` gives for 0 to `count` - 1, in one list; `side_by_side`.
+
+    Example:
+        >>> one_by_one(lambda number: [number] * number, 3)
+        [1, 2, 2]
+    """
+    parts = side_by_side(lambda first, last: [found for number in range(first, last) for found in work(number)], count)
+    return [found for part in parts for found in part]
 
 
 def _without_gradients(work: Callable[[int, int], Found], first: int, last: int) -> Found:

@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from steelyard.core.side_by_side import Compiled, side_by_side
-from steelyard.core.stacked_dropout import drawn, factor, level, new_seeds
+from steelyard.core.side_by_side import Compiled, one_by_one, side_by_side
+from steelyard.core.stacked_dropout import Drops
 from steelyard.core.stacked_products import least, multiply, weight_gradient
 
 
@@ -41,22 +41,12 @@ class Hidden(torch.autograd.Function):
         many, rows, enough = len(inputs), inputs.shape[1], least()
         found = inputs.new_empty(many, rows, numbers[-4].shape[1])
         shares, eps = [block.share for block in blocks], [block.eps for block in blocks]
-        levels, factors = [level(share) for share in shares], [factor(share) for share in shares]
+        drops = Drops.draw(shares, [torch.Size([rows, bias.shape[1]]) for bias in numbers[1::4]], many)
+        levels, factors = drops.levels, drops.factors
         # ReLU passes positive factors on, so that of dropout is put into the affine part of LayerNorm.
         own = [value if at % 4 < 2 or not shares[at // 4] else value * factors[at // 4] for at, value in enumerate(numbers)]
-        shapes = [torch.Size([rows, bias.shape[1]]) for bias in numbers[1::4]]
-        seeds = new_seeds(many) if any(shares) else [0] * many
-
-        def work(first: int, last: int) -> list[Tensor]:
-            kept: list[Tensor] = []
-            for j in range(first, last):
-                masks = drawn(seeds[j], shapes, shares)
-                kept += _forward(inputs, own, masks, levels, eps, found, j, enough)
-            return kept
-
-        ctx.kept = [
-            value for share in side_by_side(work, many) for value in share
-        ]  # without the output: it would hold itself, and never be freed
+        # Without the output: it would hold itself, and never be freed.
+        ctx.kept = one_by_one(lambda j: _forward(inputs, own, drops.of(j), levels, eps, found, j, enough), many)
         ctx.own, ctx.factors = own, factors
         ctx.save_for_backward(inputs, found, *numbers)
         return found

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -10,6 +11,40 @@ from torch import Tensor
 
 LEVELS = 1 << 16
 """Numbers that 16 bits have: a share is rounded to a multiple of 2^-16."""
+
+
+@dataclass(frozen=True)
+class Drops:
+    """Dropout of layers in a row, for all members.
+
+    Attributes:
+        shares: how much each layer drops, 0 for nothing.
+        shapes: of what comes out of each layer.
+        seeds: of each member.
+    """
+
+    shares: Sequence[float]
+    shapes: Sequence[torch.Size]
+    seeds: Sequence[int]
+
+    @classmethod
+    def draw(cls, shares: Sequence[float], shapes: Sequence[torch.Size], members: int) -> Drops:
+        """Seeds of their own for the members, where something is dropped."""
+        return cls(shares, shapes, new_seeds(members) if any(shares) else [0] * members)
+
+    @property
+    def levels(self) -> list[float]:
+        """Of each layer."""
+        return [level(share) for share in self.shares]
+
+    @property
+    def factors(self) -> list[float]:
+        """Of each layer."""
+        return [factor(share) for share in self.shares]
+
+    def of(self, member: int) -> list[Tensor]:
+        """What is drawn for a member, layer by layer (see `drawn`)."""
+        return drawn(self.seeds[member], self.shapes, self.shares)
 
 
 def kept(shape: torch.Size, share: float) -> Tensor:

@@ -9,8 +9,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from steelyard.core.side_by_side import Compiled, side_by_side
-from steelyard.core.stacked_dropout import drawn, factor, level, new_seeds
+from steelyard.core.side_by_side import Compiled, one_by_one, side_by_side
+from steelyard.core.stacked_dropout import Drops
 from steelyard.core.stacked_products import least, multiply, weight_gradient
 
 
@@ -25,19 +25,10 @@ class Smooth(torch.autograd.Function):
         """The last layer's output."""
         many, rows, enough = len(inputs), inputs.shape[1], least()
         found = inputs.new_empty(many, rows, numbers[-1].shape[1])
-        levels, factors = [level(share) for share in shares], [factor(share) for share in shares]
+        drops = Drops.draw(shares, [torch.Size([rows, bias.shape[1]]) for bias in numbers[1::2]], many)
+        levels, factors = drops.levels, drops.factors
         own = _scaled(numbers, factors)
-        shapes = [torch.Size([rows, bias.shape[1]]) for bias in numbers[1::2]]
-        seeds = new_seeds(many) if any(shares) else [0] * many
-
-        def work(first: int, last: int) -> list[Tensor]:
-            kept: list[Tensor] = []
-            for j in range(first, last):
-                masks = drawn(seeds[j], shapes, shares)
-                kept += _forward(inputs, own, masks, levels, factors[-1], found, j, enough)
-            return kept
-
-        ctx.kept = [value for share in side_by_side(work, many) for value in share]
+        ctx.kept = one_by_one(lambda j: _forward(inputs, own, drops.of(j), levels, factors[-1], found, j, enough), many)
         ctx.own, ctx.factors = own, factors
         ctx.save_for_backward(inputs, *numbers)
         return found
@@ -60,8 +51,6 @@ class Smooth(torch.autograd.Function):
         return for_inputs, None, *found
 
 
-KEPT = 2
-"""Tensors that `_forward` keeps of each layer."""
 DROPPED = -1e19
 """A hidden value below it stands for dropping: SiLU and its derivative are 0 there."""
 
@@ -141,7 +130,7 @@ def _differentiable(ctx: Any, inputs: Tensor, numbers: Sequence[Tensor], grad: T
         weight, bias = numbers[2 * at], numbers[2 * at + 1]
         values = F.silu(torch.baddbmm(bias.unsqueeze(1), values, weight.transpose(1, 2)))
         if ctx.factors[at] != 1:
-            hidden = torch.stack(ctx.kept[KEPT * at + 1 :: KEPT * layers])
+            hidden = torch.stack(ctx.kept[2 * at + 1 :: 2 * layers])
             values = values * (hidden > DROPPED) * ctx.factors[at]
     asked = (ctx.needs_input_grad[0], *ctx.needs_input_grad[2:])
     wanted = [value for value, needed in zip((inputs, *numbers), asked, strict=True) if needed]
