@@ -262,6 +262,8 @@ def _plain(y: Any) -> Any:
             return _without_pandas(pd.Series(y).astype(object).infer_objects())
         y = np.asarray(y)
     array = np.asarray(y)
+    if array.dtype.kind == "U" and isinstance(y, list | tuple) and any(str(label).endswith("\0") for label in y):
+        array = np.asarray(y, dtype=object)  # numpy's own text loses such ends
     if array.dtype == object and array.ndim == 1:
         return _without_pandas(pd.Series(array, dtype=object).infer_objects())
     return array
