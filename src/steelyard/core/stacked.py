@@ -8,12 +8,12 @@ from contextlib import suppress
 from typing import Any, Self, cast
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.func import functional_call, vmap
 
 from steelyard.core.errors import ArgumentError
 from steelyard.core.stacked_layers import for_many, goes_without_map, is_fast
+from steelyard.numeric.nll import log_softmax
 
 EVERY = slice(None)
 
@@ -23,7 +23,7 @@ class Members(nn.Module):
 
     Parameters and buffers are those of the models with a first dimension more, `[k, ...]`, under the same names. So an
     optimiser that works number by number (SGD, AdamW) trains each member as it would alone. The forward pass is that of
-    `torch.func.vmap`: whatever the architecture, if it has no branch on values. Dropout is drawn for each member on its own.
+    `torch.func.vmap`: whatever the architecture, if it has no branch on values. No two members drop the same.
     Where it cannot be mapped, or models with the same weights have other settings (a temperature that is no buffer, say),
     evaluation falls back to one member after another; training does not.
 
@@ -234,10 +234,13 @@ def mean_of(logits: Tensor) -> Tensor:
     """
     if logits.dtype in (torch.float16, torch.bfloat16):
         logits = logits.float()
-    scores = F.log_softmax(logits, -1)
+    scores = log_softmax(logits.flatten(0, -2)).view(logits.shape)
     if len(scores) == 1:
         return scores[0]
-    return torch.logsumexp(scores, 0) - torch.tensor(float(len(scores))).log().item()
+    less = torch.tensor(float(len(scores))).log().item()
+    if scores.stride(-1) > 1:  # columns lie in one piece: so summing is quick
+        return (torch.logsumexp(scores.movedim(-1, 0), 1) - less).movedim(0, -1)
+    return torch.logsumexp(scores, 0) - less
 
 
 class _Share(torch.autograd.Function):

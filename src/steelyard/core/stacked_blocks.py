@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from steelyard.core.side_by_side import Compiled, one_by_one, side_by_side
-from steelyard.core.stacked_dropout import Drops
+from steelyard.core.side_by_side import Compiled, side_by_side
+from steelyard.core.stacked_dropout import TOGETHER, Drops
 from steelyard.core.stacked_products import least, multiply, weight_gradient
 
 
@@ -41,12 +41,21 @@ class Hidden(torch.autograd.Function):
         many, rows, enough = len(inputs), inputs.shape[1], least()
         found = inputs.new_empty(many, rows, numbers[-4].shape[1])
         shares, eps = [block.share for block in blocks], [block.eps for block in blocks]
-        drops = Drops.draw(shares, [torch.Size([rows, bias.shape[1]]) for bias in numbers[1::4]], many)
+        drops = Drops.draw(shares, [bias.shape[1] for bias in numbers[1::4]], rows, many)
         levels, factors = drops.levels, drops.factors
         # ReLU passes positive factors on, so that of dropout is put into the affine part of LayerNorm.
         own = [value if at % 4 < 2 or not shares[at // 4] else value * factors[at // 4] for at, value in enumerate(numbers)]
+
+        def work(first: int, last: int) -> list[list[Tensor]]:
+            kept, masks = [], [inputs.new_empty(0)] * len(shares)
+            for j in range(first, last):
+                if any(shares) and (j == first or j % TOGETHER == 0):
+                    masks = [mask.to(inputs.dtype) for mask in drops.of(j // TOGETHER)]
+                kept.append(_forward(inputs, own, masks, j % TOGETHER, levels, eps, found, j, enough))
+            return kept
+
         # Without the output: it would hold itself, and never be freed.
-        ctx.kept = one_by_one(lambda j: _forward(inputs, own, drops.of(j), levels, eps, found, j, enough), many)
+        ctx.kept = [kept for part in side_by_side(work, many) for kept in part]
         ctx.own, ctx.factors = own, factors
         ctx.save_for_backward(inputs, found, *numbers)
         return found
@@ -60,7 +69,8 @@ class Hidden(torch.autograd.Function):
         found, enough = [torch.empty_like(value) for value in numbers], least()
 
         def work(first: int, last: int) -> None:
-            _backward(output, ctx.own, ctx.kept, grads[0], for_inputs, found, first, last, enough)
+            for j in range(first, last):
+                _backward(output, ctx.own, ctx.kept[j], grads[0], for_inputs, found, j, enough)
 
         side_by_side(work, len(inputs))
         for at, by in enumerate(ctx.factors):
@@ -74,13 +84,17 @@ def _forward_of(
     inputs: Tensor,
     numbers: list[Tensor],
     masks: list[Tensor],
+    row: int,
     levels: list[float],
     eps: list[float],
     found: Tensor,
     j: int,
     enough: int,
 ) -> list[Tensor]:
-    """Of member j. Keeps, block by block, its input, what comes out of the linear layer, its mean and its deviation."""
+    """Of member j, whose numbers for dropout begin in a row of `masks`.
+
+    Keeps, block by block, its input, what comes out of the linear layer, its mean and its deviation.
+    """
     kept: list[Tensor] = []
     values = inputs[j]
     for at in range(len(masks)):
@@ -90,7 +104,7 @@ def _forward_of(
         kept.extend([values, hidden, mean, deviation])
         values = torch.relu_(normal)
         if masks[at].numel() > 0:
-            values = torch.ops.aten.threshold_backward(values, masks[at].to(values.dtype), levels[at])
+            values = torch.ops.aten.threshold_backward(values, masks[at][row : row + values.size(0)], levels[at])
     found[j].copy_(values)
     return kept
 
@@ -102,33 +116,31 @@ def _backward_of(
     grads: Tensor,
     for_inputs: Tensor | None,
     found: list[Tensor],
-    first: int,
-    last: int,
+    j: int,
     enough: int,
 ) -> None:
-    """Of the members from `first` to `last`, written to `for_inputs` and `found`."""
+    """Of member j, written to `for_inputs` and `found`."""
     blocks = len(numbers) // 4
-    for j in range(first, last):
-        grad, after = grads[j], output[j]
-        for back in range(blocks):
-            at = blocks - 1 - back
-            place = 4 * (blocks * j + at)
-            values, hidden = kept[place], kept[place + 1]
-            scale, shift = numbers[4 * at + 2][j], numbers[4 * at + 3][j]
-            # What ReLU or dropout made 0 has no gradient.
-            grad = torch.ops.aten.threshold_backward(grad, after, 0)
-            grad, for_scale, for_shift = torch.ops.aten.native_layer_norm_backward(
-                grad, hidden, [hidden.size(1)], kept[place + 2], kept[place + 3], scale, shift, [True, True, True]
-            )
-            found[4 * at][j].copy_(weight_gradient(grad, values, enough))
-            torch.sum(grad, [0], out=found[4 * at + 1][j])
-            found[4 * at + 2][j].copy_(for_scale)
-            found[4 * at + 3][j].copy_(for_shift)
-            after = values
-            if at > 0:
-                grad = multiply(grad, numbers[4 * at][j].t(), None, enough)
-            elif for_inputs is not None:
-                for_inputs[j].copy_(multiply(grad, numbers[4 * at][j].t(), None, enough))
+    grad, after = grads[j], output[j]
+    for back in range(blocks):
+        at = blocks - 1 - back
+        place = 4 * at
+        values, hidden = kept[place], kept[place + 1]
+        scale, shift = numbers[4 * at + 2][j], numbers[4 * at + 3][j]
+        # What ReLU or dropout made 0 has no gradient.
+        grad = torch.ops.aten.threshold_backward(grad, after, 0)
+        grad, for_scale, for_shift = torch.ops.aten.native_layer_norm_backward(
+            grad, hidden, [hidden.size(1)], kept[place + 2], kept[place + 3], scale, shift, [True, True, True]
+        )
+        found[4 * at][j].copy_(weight_gradient(grad, values, enough))
+        torch.sum(grad, [0], out=found[4 * at + 1][j])
+        found[4 * at + 2][j].copy_(for_scale)
+        found[4 * at + 3][j].copy_(for_shift)
+        after = values
+        if at > 0:
+            grad = multiply(grad, numbers[4 * at][j].t(), None, enough)
+        elif for_inputs is not None:
+            for_inputs[j].copy_(multiply(grad, numbers[4 * at][j].t(), None, enough))
 
 
 _forward, _backward = Compiled(_forward_of), Compiled(_backward_of)

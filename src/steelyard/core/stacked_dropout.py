@@ -1,4 +1,4 @@
-"""Dropout of many members on the CPU: 16 bits a number, drawn 64 at a time."""
+"""Dropout of many members on the CPU: 16 bits a number, drawn 64 at a time, and used for several members."""
 
 from __future__ import annotations
 
@@ -11,26 +11,34 @@ from torch import Tensor
 
 LEVELS = 1 << 16
 """Numbers that 16 bits have: a share is rounded to a multiple of 2^-16."""
+TOGETHER = 4
+"""Members that have the same numbers."""
 
 
 @dataclass(frozen=True)
 class Drops:
     """Dropout of layers in a row, for all members.
 
+    `TOGETHER` members have the same numbers, each moved by a row: to each of them its own are independent, as those that it
+    would draw alone, and a unit of one member has nothing to do with that of another.
+
     Attributes:
         shares: how much each layer drops, 0 for nothing.
-        shapes: of what comes out of each layer.
-        seeds: of each member.
+        widths: units of each layer.
+        rows: that all layers have.
+        seeds: of each group of members.
     """
 
     shares: Sequence[float]
-    shapes: Sequence[torch.Size]
+    widths: Sequence[int]
+    rows: int
     seeds: Sequence[int]
 
     @classmethod
-    def draw(cls, shares: Sequence[float], shapes: Sequence[torch.Size], members: int) -> Drops:
-        """Seeds of their own for the members, where something is dropped."""
-        return cls(shares, shapes, new_seeds(members) if any(shares) else [0] * members)
+    def draw(cls, shares: Sequence[float], widths: Sequence[int], rows: int, members: int) -> Drops:
+        """Seeds of their own for the groups of members, where something is dropped."""
+        groups = -(-members // TOGETHER)
+        return cls(shares, widths, rows, new_seeds(groups) if any(shares) else [0] * groups)
 
     @property
     def levels(self) -> list[float]:
@@ -42,9 +50,13 @@ class Drops:
         """Of each layer."""
         return [factor(share) for share in self.shares]
 
-    def of(self, member: int) -> list[Tensor]:
-        """What is drawn for a member, layer by layer (see `drawn`)."""
-        return drawn(self.seeds[member], self.shapes, self.shares)
+    def of(self, group: int) -> list[Tensor]:
+        """What is drawn for a group (see `drawn`), `[rows + TOGETHER - 1, width]` of each layer.
+
+        That of its i-th member begins in row i.
+        """
+        rows = self.rows + TOGETHER - 1
+        return drawn(self.seeds[group], [torch.Size([rows, width]) for width in self.widths], self.shares)
 
 
 def kept(shape: torch.Size, share: float) -> Tensor:

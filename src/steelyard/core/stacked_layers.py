@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import islice
 from typing import Any, TypeAlias, cast
 
@@ -14,7 +14,7 @@ from torch.autograd import forward_ad
 from steelyard.core.stacked_blocks import Block, Hidden
 from steelyard.core.stacked_dropout import kept
 from steelyard.core.stacked_products import Affine
-from steelyard.core.stacked_smooth import Smooth
+from steelyard.core.stacked_smooth import Given, Source, smooth
 
 Places: TypeAlias = tuple[Any, ...]
 
@@ -99,6 +99,44 @@ def joined(parts: list[Tensor]) -> Tensor:
     return torch.cat(parts, dim=-1)
 
 
+def in_row(layers: Sequence[nn.Module], inputs: Tensor) -> Tensor:
+    """Layers one after another; those that take members' numbers are one operation, where they can be.
+
+    A layer before them whose method `source` gives a `core.stacked_smooth.Source` of its output becomes part of it.
+
+    Example:
+        >>> in_row([nn.Flatten(), nn.Linear(6, 4)], torch.zeros(5, 2, 3)).shape
+        torch.Size([5, 4])
+    """
+    found = inputs
+    for at, layer in enumerate(layers):
+        if is_fast(found):
+            if simple := _of_members(layers[at:]):
+                return _forward(simple, found)
+            behind = _of_members(layers[at + 1 :])
+            begin = getattr(layer, "source", None)
+            if begin is not None and _length_of_smooth(behind) and not _is_hooked(layer):
+                source, numbers = begin(found), iter(_numbers_of(behind))
+                if source is not None:
+                    found, left = _run_smooth(behind, source, numbers)
+                    return _run(left, found, numbers)
+        found = layer(found)
+    return found
+
+
+def _of_members(layers: Sequence[nn.Module]) -> list[nn.Module]:
+    """The simple layers of these, if nothing else is among them and they have members' numbers; else none."""
+    if not all(isinstance(layer, _Row | _Alone) for layer in layers):
+        return []
+    simple = [part for layer in layers for part in (layer if isinstance(layer, _Row) else [layer])]
+    linear = next((layer for layer in simple if isinstance(layer, nn.Linear)), None)
+    return simple if linear is not None and linear.weight.ndim == 3 else []
+
+
+def _numbers_of(layers: Sequence[nn.Module]) -> list[Tensor]:
+    return [value for layer in layers for value in layer._parameters.values() if value is not None]
+
+
 class _Row(nn.Sequential):
     """Simple layers one after another: one call below `vmap` instead of one a layer, since each costs time of its own."""
 
@@ -129,7 +167,7 @@ class _Lookup(nn.Embedding):
 
 def _forward(layers: list[nn.Module], inputs: Tensor) -> Tensor:
     """Below `torch.vmap` or, with the members' numbers stacked, without it."""
-    numbers = [value for layer in layers for value in layer._parameters.values() if value is not None]
+    numbers = _numbers_of(layers)
     linear = next((layer for layer in layers if isinstance(layer, nn.Linear)), None)
     if linear is not None and linear.weight.ndim == 3:
         many = len(linear.weight)
@@ -170,19 +208,25 @@ def _run(layers: list[nn.Module], found: Tensor, stacked: Iterator[Tensor]) -> T
         while (share := _share_of_block(layers)) is not None:
             blocks.append(Block(cast(nn.LayerNorm, layers[1]).eps, share))
             layers = layers[4:]
-        shares: list[float] = []
-        while not blocks and (length := _length_of_smooth(layers)):
-            shares.append(_dropped_by(layers[2]) if length == 3 else 0.0)
-            layers = layers[length:]
         if blocks:
             numbers = tuple(islice(stacked, 4 * len(blocks)))
             found = Hidden.apply(found, blocks, *numbers)  # type: ignore[no-untyped-call]
-        elif shares:
-            found = Smooth.apply(found, shares, *islice(stacked, 2 * len(shares)))  # type: ignore[no-untyped-call]
+        elif _length_of_smooth(layers):
+            found, layers = _run_smooth(layers, Given(found), stacked)
         else:
             found = _once(layers[0], found, stacked)
             layers = layers[1:]
     return found
+
+
+def _run_smooth(layers: list[nn.Module], source: Source, stacked: Iterator[Tensor]) -> tuple[Tensor, list[nn.Module]]:
+    """What the smooth layers that come first make of a source, with the linear one behind them; and the layers left."""
+    shares: list[float] = []
+    while length := _length_of_smooth(layers):
+        shares.append(_dropped_by(layers[2]) if length == 3 else 0.0)
+        layers = layers[length:]
+    more = bool(layers) and type(layers[0]) in (nn.Linear, _Alone) and layers[0]._parameters["bias"] is not None
+    return smooth(source, shares, list(islice(stacked, 2 * (len(shares) + more)))), layers[more:]
 
 
 def _share_of_block(layers: list[nn.Module]) -> float | None:

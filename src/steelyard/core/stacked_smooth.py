@@ -3,137 +3,258 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from steelyard.core.side_by_side import Compiled, one_by_one, side_by_side
-from steelyard.core.stacked_dropout import Drops
+from steelyard.core.side_by_side import Compiled, side_by_side
+from steelyard.core.stacked_dropout import TOGETHER, Drops
 from steelyard.core.stacked_products import least, multiply, weight_gradient
-
-
-class Smooth(torch.autograd.Function):
-    """Linear, SiLU and dropout, over and over, for all members: `[k, N, i]` to `[k, N, o]`.
-
-    `numbers` are, layer by layer, weight `[k, o, i]` and bias `[k, o]`; `shares` says how much each layer drops, 0 for nothing.
-    """
-
-    @staticmethod
-    def forward(ctx: Any, inputs: Tensor, shares: Sequence[float], *numbers: Tensor) -> Tensor:
-        """The last layer's output."""
-        many, rows, enough = len(inputs), inputs.shape[1], least()
-        found = inputs.new_empty(many, rows, numbers[-1].shape[1])
-        drops = Drops.draw(shares, [torch.Size([rows, bias.shape[1]]) for bias in numbers[1::2]], many)
-        levels, factors = drops.levels, drops.factors
-        own = _scaled(numbers, factors)
-        ctx.kept = one_by_one(lambda j: _forward(inputs, own, drops.of(j), levels, factors[-1], found, j, enough), many)
-        ctx.own, ctx.factors = own, factors
-        ctx.save_for_backward(inputs, *numbers)
-        return found
-
-    @staticmethod
-    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
-        """Gradients of the inputs, where somebody asks for them, and of the numbers."""
-        inputs, *numbers = ctx.saved_tensors
-        if torch.is_grad_enabled():  # to be differentiated again
-            return _differentiable(ctx, inputs, numbers, grads[0])
-        for_inputs = torch.empty_like(inputs) if ctx.needs_input_grad[0] else None
-        found, enough = [torch.empty_like(value) for value in numbers], least()
-        across = for_inputs is not None and inputs.stride(1) == 1  # as a column's numbers lie side by side
-
-        def work(first: int, last: int) -> None:
-            _backward(inputs, ctx.own, ctx.kept, grads[0], ctx.factors[-1], for_inputs, across, found, first, last, enough)
-
-        side_by_side(work, len(inputs))
-        found = _scaled(found, ctx.factors)
-        return for_inputs, None, *found
-
 
 DROPPED = -1e19
 """A hidden value below it stands for dropping: SiLU and its derivative are 0 there."""
 
 
+class Source(Protocol):
+    """Where the numbers that go into the first layer come from. `member` and `back` are called by threads, once a member."""
+
+    @property
+    def numbers(self) -> Sequence[Tensor]:
+        """Tensors that may want a gradient."""
+        ...
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """`[k, N, width]`."""
+        ...
+
+    def member(self, j: int) -> Tensor:
+        """The numbers of member j, `[N, width]`."""
+        ...
+
+    def prepare(self, asked: Sequence[bool]) -> None:
+        """Make room for gradients of those of `numbers` that somebody asks for."""
+        ...
+
+    def back(self, j: int, across: Tensor) -> None:
+        """Take the gradient of member j, `[width, N]`."""
+        ...
+
+    def gradients(self) -> Sequence[Tensor | None]:
+        """Of `numbers`, since `prepare`; at least of those asked for."""
+        ...
+
+    def plain(self) -> Tensor:
+        """The numbers `[k, N, width]` by plain functions of `numbers`, to be differentiated as often as wanted."""
+        ...
+
+
+class Given:
+    """A source of numbers that are there.
+
+    Args:
+        inputs: `[k, N, width]`.
+    """
+
+    def __init__(self, inputs: Tensor) -> None:
+        self.numbers = (inputs,)
+        self.shape = (inputs.shape[0], inputs.shape[1], inputs.shape[2])
+        self._grad = inputs.new_empty(0)
+
+    def member(self, j: int) -> Tensor:
+        """See `Source`."""
+        return self.numbers[0][j]
+
+    def prepare(self, asked: Sequence[bool]) -> None:
+        """See `Source`."""
+        many, rows, width = self.shape
+        self._grad = self._grad.new_empty(many, width, rows)
+
+    def back(self, j: int, across: Tensor) -> None:
+        """See `Source`."""
+        self._grad[j].copy_(across)
+
+    def gradients(self) -> Sequence[Tensor]:
+        """See `Source`."""
+        return (self._grad.transpose(1, 2),)
+
+    def plain(self) -> Tensor:
+        """See `Source`."""
+        return self.numbers[0]
+
+
+def smooth(source: Source, shares: Sequence[float], numbers: Sequence[Tensor]) -> Tensor:
+    """Linear, SiLU and dropout, over and over, for all members, `[k, N, o]`; behind them one linear layer more, or none.
+
+    Args:
+        source: of what goes in.
+        shares: how much each layer drops, 0 for nothing.
+        numbers: layer by layer weight `[k, o, i]` and bias `[k, o]`; of the layer more, too, if there is one.
+
+    Example:
+        >>> inputs, weight, bias = torch.zeros(2, 5, 3), torch.ones(2, 4, 3), torch.zeros(2, 4)
+        >>> smooth(Given(inputs), (0.0,), (weight, bias)).shape
+        torch.Size([2, 5, 4])
+    """
+    every = (*source.numbers, *numbers)
+    keep = torch.is_grad_enabled() and any(value.requires_grad for value in every)
+    found: Tensor = Smooth.apply(source, shares, keep, *every)  # type: ignore[no-untyped-call]
+    return found
+
+
+class Smooth(torch.autograd.Function):
+    """See `smooth`."""
+
+    @staticmethod
+    def forward(ctx: Any, source: Source, shares: Sequence[float], keep: bool, *numbers: Tensor) -> Tensor:
+        """The last layer's output."""
+        (many, rows, _), enough = source.shape, least()
+        own = list(numbers[len(source.numbers) :])
+        found = own[0].new_empty(many, rows, own[-1].shape[1])
+        drops = Drops.draw(shares, [bias.shape[1] for bias in own[1 : 2 * len(shares) : 2]], rows, many)
+        factors = drops.factors
+        own = _scaled(own, factors)
+        nothing = [found.new_empty(0)] * len(shares)
+
+        def work(first: int, last: int) -> list[list[Tensor]]:
+            kept, limits = [], nothing
+            for j in range(first, last):
+                if any(shares) and (j == first or j % TOGETHER == 0):
+                    limits = _limits(drops.of(j // TOGETHER), drops.levels, found)
+                kept.append(_forward(source.member(j), own, limits, j % TOGETHER, factors[-1], keep, found, j, enough))
+            return kept
+
+        ctx.kept = [kept for part in side_by_side(work, many) for kept in part]
+        ctx.source, ctx.own, ctx.factors = source, own, factors
+        ctx.save_for_backward(*numbers)
+        return found
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
+        """Gradients of those numbers that somebody asks for."""
+        source, (_, _, _, *asked) = ctx.source, ctx.needs_input_grad
+        begin, enough = len(source.numbers), least()
+        own = ctx.saved_tensors[begin:]
+        if torch.is_grad_enabled():  # to be differentiated again
+            return _differentiable(ctx, asked, own, grads[0])
+        further, layers = any(asked[:begin]), len(ctx.factors)
+        lowest = 0 if further else asked[begin:].index(True) // 2
+        found = [torch.empty_like(value) for value in own]
+        if further:
+            source.prepare(asked[:begin])
+
+        def work(first: int, last: int) -> None:
+            for j in reversed(range(first, last)):  # what was last kept may still be in the cache
+                grad = _backward(ctx.own, ctx.kept[j], grads[0], ctx.factors[-1], layers, lowest, further, found, j, enough)
+                if further:
+                    source.back(j, grad)
+
+        side_by_side(work, len(grads[0]))
+        before = source.gradients() if further else [None] * begin
+        every = zip((*before, *_scaled(found, ctx.factors)), asked, strict=True)
+        return None, None, None, *(value if needed else None for value, needed in every)
+
+
 def _scaled(numbers: Sequence[Tensor], factors: Sequence[float]) -> list[Tensor]:
     """The numbers, each weight multiplied by what dropout makes of what is kept of its inputs."""
-    behind = [1.0, 1.0, *(by for each in factors[:-1] for by in (each, 1.0))]
-    return [value if by == 1 else value * by for value, by in zip(numbers, behind, strict=True)]
+    behind = [1.0, 1.0, *(by for each in factors for by in (each, 1.0))]
+    return [value if by == 1 else value * by for value, by in zip(numbers, behind, strict=False)]
+
+
+def _limits(drawn: Sequence[Tensor], levels: Sequence[float], like: Tensor) -> list[Tensor]:
+    """What hidden values may be at most: far below 0 where they are dropped, far above it elsewhere."""
+    return [
+        numbers.to(like.dtype).sub_(level + 0.5).mul_(1e20) if numbers.numel() else like.new_empty(0)
+        for numbers, level in zip(drawn, levels, strict=True)
+    ]
 
 
 def _forward_of(
     inputs: Tensor,
     numbers: list[Tensor],
-    masks: list[Tensor],
-    levels: list[float],
+    limits: list[Tensor],
+    row: int,
     factor: float,
+    keep: bool,
     found: Tensor,
     j: int,
     enough: int,
 ) -> list[Tensor]:
-    """Of member j, the last layer multiplied by `factor`. Keeps, layer by layer, its input and its hidden values."""
+    """Of member j, whose numbers for dropout begin in a row of `limits`; `factor` is that of the last layer that drops.
+
+    Where they are to be kept, gives, layer by layer, its input and its hidden values.
+    """
     kept: list[Tensor] = []
-    values = inputs[j]
-    for at in range(len(masks)):
+    values, layers = inputs, len(limits)
+    for at in range(layers):
         hidden = multiply(values, numbers[2 * at][j], numbers[2 * at + 1][j], enough)
-        if masks[at].numel() > 0:
-            torch.minimum(hidden, masks[at].to(hidden.dtype).sub_(levels[at] + 0.5).mul_(1e20), out=hidden)
-        kept.append(values)
-        kept.append(hidden)
-        values = found[j] if at == len(masks) - 1 else torch.empty_like(hidden)
+        if limits[at].numel() > 0:
+            torch.minimum(hidden, limits[at][row : row + hidden.size(0)], out=hidden)
+        if keep:
+            kept.append(values)
+            kept.append(hidden)
+        values = found[j] if 2 * at + 2 == len(numbers) else torch.empty_like(hidden)
         torch.ops.aten.silu(hidden, out=values)
-    if factor != 1:
+    if 2 * layers < len(numbers):
+        if keep:
+            kept.append(values)
+        found[j].copy_(multiply(values, numbers[2 * layers][j], numbers[2 * layers + 1][j], enough))
+    elif factor != 1:
         values.mul_(factor)
     return kept
 
 
 def _backward_of(
-    inputs: Tensor,
     numbers: list[Tensor],
     kept: list[Tensor],
     grads: Tensor,
     factor: float,
-    for_inputs: Tensor | None,
-    across: bool,
+    layers: int,
+    lowest: int,
+    further: bool,
     found: list[Tensor],
-    first: int,
-    last: int,
+    j: int,
     enough: int,
-) -> None:
-    """Of the members from `first` to `last`, written to `for_inputs` and `found`."""
-    layers = len(numbers) // 2
-    for j in range(first, last):
-        grad = grads[j] if factor == 1 else grads[j] * factor
-        for back in range(layers):
-            at = layers - 1 - back
-            place = 2 * (layers * j + at)
-            grad = torch.ops.aten.silu_backward(grad, kept[place + 1])
-            found[2 * at][j].copy_(weight_gradient(grad, kept[place], enough))
-            torch.sum(grad, [0], out=found[2 * at + 1][j])
-            weight = numbers[2 * at][j]
-            if at > 0:
-                grad = multiply(grad, weight.t(), None, enough)
-            elif for_inputs is not None:
-                if across:
-                    for_inputs[j].t().copy_(multiply(weight.t(), grad, None, enough))
-                else:
-                    for_inputs[j].copy_(multiply(grad, weight.t(), None, enough))
+) -> Tensor:
+    """Of member j, of the layers down to the lowest, written to `found`.
+
+    Gives that of its inputs `[width, N]`, where it is wanted further.
+    """
+    count = len(numbers) // 2
+    grad = grads[j]
+    if count == layers and factor != 1:
+        grad = grad * factor
+    for back in range(count - lowest):
+        at = count - 1 - back
+        if at < count - 1:
+            torch.ops.aten.silu_backward(grad, kept[2 * at + 1], grad_input=grad)
+        elif at < layers:
+            grad = torch.ops.aten.silu_backward(grad, kept[2 * at + 1])
+        found[2 * at][j].copy_(weight_gradient(grad, kept[2 * at], enough))
+        torch.sum(grad, [0], out=found[2 * at + 1][j])
+        if at > lowest:
+            grad = multiply(grad, numbers[2 * at][j].t(), None, enough)
+        elif further:
+            grad = multiply(numbers[0][j].t(), grad, None, enough)
+    return grad
 
 
 _forward, _backward = Compiled(_forward_of), Compiled(_backward_of)
 
 
-def _differentiable(ctx: Any, inputs: Tensor, numbers: Sequence[Tensor], grad: Tensor) -> tuple[Tensor | None, ...]:
+def _differentiable(ctx: Any, asked: Sequence[bool], own: Sequence[Tensor], grad: Tensor) -> tuple[Tensor | None, ...]:
     """The gradients, with their graph."""
-    values, layers = inputs, len(numbers) // 2
-    for at in range(layers):
-        weight, bias = numbers[2 * at], numbers[2 * at + 1]
-        values = F.silu(torch.baddbmm(bias.unsqueeze(1), values, weight.transpose(1, 2)))
-        if ctx.factors[at] != 1:
-            hidden = torch.stack(ctx.kept[2 * at + 1 :: 2 * layers])
-            values = values * (hidden > DROPPED) * ctx.factors[at]
-    asked = (ctx.needs_input_grad[0], *ctx.needs_input_grad[2:])
-    wanted = [value for value, needed in zip((inputs, *numbers), asked, strict=True) if needed]
+    values = ctx.source.plain()
+    for at in range(len(own) // 2):
+        weight, bias = own[2 * at], own[2 * at + 1]
+        values = torch.baddbmm(bias.unsqueeze(1), values, weight.transpose(1, 2))
+        if at < len(ctx.factors):
+            values = F.silu(values)
+            if ctx.factors[at] != 1:
+                hidden = torch.stack([kept[2 * at + 1] for kept in ctx.kept])
+                values = values * (hidden > DROPPED) * ctx.factors[at]
+    wanted = [value for value, needed in zip((*ctx.source.numbers, *own), asked, strict=True) if needed]
     found = iter(torch.autograd.grad(values, wanted, grad, create_graph=True))
-    for_inputs, *for_numbers = (next(found) if needed else None for needed in asked)
-    return for_inputs, None, *for_numbers
+    return None, None, None, *(next(found) if needed else None for needed in asked)

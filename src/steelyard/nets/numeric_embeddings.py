@@ -8,7 +8,8 @@ import torch
 from torch import Tensor, nn
 
 from steelyard.core.errors import ArgumentError
-from steelyard.nets.waves import waves
+from steelyard.core.stacked_smooth import Source
+from steelyard.nets.waves import source_of, waves
 
 
 class PeriodicEmbedding(nn.Module):
@@ -68,6 +69,10 @@ class PeriodicEmbedding(nn.Module):
     def forward(self, numeric: Tensor) -> Tensor:
         """The embedded columns `[N, d * width]`."""
         return waves(numeric, self.frequency, self.phase, self.weight, self.bias)
+
+    def source(self, numeric: Tensor) -> Source | None:
+        """What `forward` gives, a member at a time, for the layers behind it; None where `forward` is wanted."""
+        return source_of(numeric, self.frequency, self.phase, self.weight, self.bias)
 
 
 class PiecewiseLinearEmbedding(nn.Module):

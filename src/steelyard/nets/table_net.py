@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from steelyard.core.errors import ArgumentError
-from steelyard.core.stacked_layers import joined
+from steelyard.core.stacked_layers import in_row, joined
 from steelyard.nets.column_scales import ColumnScales
 from steelyard.nets.numeric_embeddings import PeriodicEmbedding, PiecewiseLinearEmbedding
 
@@ -119,21 +119,22 @@ class TableNet(nn.Module):
 
     def forward(self, inputs: Table) -> Tensor:
         """Logits `[N, C]`."""
-        logits: Tensor = self.head(self.features(inputs))
-        return logits
+        if self.cardinalities:
+            return in_row([self.body, self.head], self._embed(inputs))
+        return in_row([self.columns, self.body, self.head], self._numeric(inputs))
 
     def _embed(self, inputs: Table) -> Tensor:
         """All embedded columns side by side `[N, width]`."""
-        if isinstance(inputs, Tensor):
-            inputs = {"numeric": inputs.flatten(1)}
-        parts: list[Tensor] = []
-        if self.numeric:
-            parts.append(self.columns(_take(inputs, "numeric", self.numeric)))
+        parts = [self.columns(self._numeric(inputs))] if self.numeric else []
         if self.cardinalities:
             codes = _take(inputs, "categorical", len(self.cardinalities))
             codes = torch.where((codes < 0) | (codes > self.known), 0, codes)
             parts += [embedding(codes[:, column]) for column, embedding in enumerate(self.embeddings)]
         return joined(parts)
+
+    def _numeric(self, inputs: Table) -> Tensor:
+        """The numeric columns `[N, d]`."""
+        return _take(inputs, "numeric", self.numeric)
 
 
 def settings_for(rows: int, columns: int = 1) -> dict[str, Any]:
@@ -168,7 +169,9 @@ def _width(embedding: nn.Module, columns: int) -> int:
     return columns
 
 
-def _take(inputs: Mapping[str, Tensor], kind: str, columns: int) -> Tensor:
+def _take(inputs: Table, kind: str, columns: int) -> Tensor:
+    if isinstance(inputs, Tensor):
+        inputs = {"numeric": inputs.flatten(1)}
     if kind not in inputs:
         raise ArgumentError(
             "inputs", f"a mapping with '{kind}' [N, {columns}]", f"only {', '.join(sorted(inputs)) or 'nothing'}"

@@ -9,6 +9,7 @@ the cosines is small matrix products, a column each: angles are `[w, b] @ [x, 1]
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any, Literal
 
 import numpy as np
@@ -44,9 +45,16 @@ def waves(numeric: Tensor, frequency: Tensor, phase: Tensor, weight: Tensor, bia
     """
     if not _is_plain(numeric, frequency):
         return plain_waves(numeric, frequency, phase, weight, bias)
-    many = [value if frequency.ndim == 3 else value.unsqueeze(0) for value in (frequency, phase, weight, bias)]
-    found: Tensor = Waves.apply(numeric, *many)  # type: ignore[no-untyped-call]
+    numbers = [value if frequency.ndim == 3 else value.unsqueeze(0) for value in (frequency, phase, weight, bias)]
+    found: Tensor = Waves.apply(MemberWaves(numeric, *numbers), numeric, *numbers)  # type: ignore[no-untyped-call]
     return found if frequency.ndim == 3 else found.squeeze(0)
+
+
+def source_of(numeric: Tensor, frequency: Tensor, phase: Tensor, weight: Tensor, bias: Tensor) -> MemberWaves | None:
+    """`waves` of members, to be made one member at a time; None where they are made another way."""
+    if frequency.ndim != 3 or not _is_plain(numeric, frequency):
+        return None
+    return MemberWaves(numeric, frequency, phase, weight, bias)
 
 
 def plain_waves(numeric: Tensor, frequency: Tensor, phase: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
@@ -71,70 +79,117 @@ def _is_plain(numeric: Tensor, frequency: Tensor) -> bool:
     )
 
 
+class MemberWaves:
+    """`waves` of members on the CPU, one member at a time: a source for `core.stacked_smooth`.
+
+    Args:
+        numbers: x, and w, b, A and c of members, as in `waves`.
+
+    Attributes:
+        numbers: as given.
+        shape: `[k, N, d * (v + 1)]`.
+    """
+
+    def __init__(self, *numbers: Tensor) -> None:
+        self.numbers = numbers
+        with torch.no_grad():
+            self._prepare(*numbers)
+
+    def _prepare(self, numeric: Tensor, frequency: Tensor, phase: Tensor, weight: Tensor, bias: Tensor) -> None:
+        many, columns, count = frequency.shape
+        rows, width = len(numeric), weight.shape[-1] + 1
+        self.shape = many, rows, columns * width
+        self._line = numeric.new_ones(columns, 2, rows)  # [x, 1]
+        self._line[:, 0] = numeric.T
+        self._turns = torch.stack([frequency, phase], -1).mul_(TURN)
+        self._mix = weight.new_zeros(many, columns, width, count + 2)  # of cosines, x and 1
+        self._mix[:, :, 0, count] = 1
+        self._mix[:, :, 1:, :count] = weight.transpose(-1, -2)
+        self._mix[:, :, 1:, count + 1] = bias
+        self._basis = numeric.new_empty(many, columns, count + 2, rows)
+
+    def member(self, j: int) -> Tensor:
+        """What comes out for member j, `[N, d * (v + 1)]`: the numbers of a column lie side by side."""
+        count = self._turns.shape[2]
+        _wave("cos", torch.bmm(self._turns[j], self._line), self._basis[j, :, :count])
+        found: Tensor = _mixed(self._basis[j], self._line, self._mix[j])
+        return found
+
+    def prepare(self, asked: Sequence[bool]) -> None:
+        """Make room for gradients, of the columns only where they are asked for."""
+        self._for_mix, self._for_turns = torch.empty_like(self._mix), torch.empty_like(self._turns)
+        many, columns, _, rows = self._basis.shape
+        self._for_line = self._line.new_empty(many, columns, rows) if asked[0] else None
+
+    def back(self, j: int, across: Tensor) -> None:
+        """Take the gradient of member j, `[d * (v + 1), N]`."""
+        angles, for_line = torch.bmm(self._turns[j], self._line), self._for_line
+        _wave("sin", angles, angles)
+        _unmixed(
+            angles, across, self._line, self._turns[j], self._mix[j], self._basis[j], self._for_mix[j], self._for_turns[j],
+            None if for_line is None else for_line[j],
+        )  # fmt: skip
+
+    def gradients(self) -> tuple[Tensor | None, ...]:
+        """Of the columns, where they are asked for, and of the parameters."""
+        count, for_turns = self._turns.shape[2], self._for_turns.mul_(-TURN)
+        return (
+            None if self._for_line is None else self._for_line.sum(0).T,
+            for_turns[..., 0],
+            for_turns[..., 1],
+            self._for_mix[:, :, 1:, :count].transpose(-1, -2),
+            self._for_mix[:, :, 1:, count + 1],
+        )
+
+    def plain(self) -> Tensor:
+        """`plain_waves`."""
+        return plain_waves(*self.numbers)
+
+
 class Waves(torch.autograd.Function):
     """`waves` of members on the CPU, one member after another, since what one needs fits into the cache of a core."""
 
     @staticmethod
-    def forward(ctx: Any, numeric: Tensor, frequency: Tensor, phase: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    def forward(ctx: Any, source: MemberWaves, *numbers: Tensor) -> Tensor:
         """`[k, N, d * (v + 1)]`."""
-        many, columns, count = frequency.shape
-        rows, width = len(numeric), weight.shape[-1] + 1
-        line = numeric.new_ones(columns, 2, rows)  # [x, 1]
-        line[:, 0] = numeric.T
-        turns = torch.stack([frequency, phase], -1).mul_(TURN)
-        mix = weight.new_zeros(many, columns, width, count + 2)  # of cosines, x and 1
-        mix[:, :, 0, count] = 1
-        mix[:, :, 1:, :count] = weight.transpose(-1, -2)
-        mix[:, :, 1:, count + 1] = bias
-        basis = numeric.new_empty(many, columns, count + 2, rows)
-        found = numeric.new_empty(many, columns, width, rows)
+        many, rows, width = source.shape
+        found = numbers[0].new_empty(many, width, rows)
 
         def work(first: int, last: int) -> None:
             for j in range(first, last):
-                _wave("cos", torch.bmm(turns[j], line), basis[j, :, :count])
-                _mixed(basis, line, mix, found, j)
+                found[j].copy_(source.member(j).t())
 
         side_by_side(work, many)
-        ctx.save_for_backward(numeric, frequency, phase, weight, bias, line, turns, mix, basis)
-        return found.flatten(1, 2).transpose(1, 2)
+        ctx.source = source
+        ctx.save_for_backward(*numbers)
+        return found.transpose(1, 2)
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
         """Of the columns, where somebody asks for them, and of the parameters."""
+        source, numbers = ctx.source, ctx.saved_tensors
         if torch.is_grad_enabled():  # to be differentiated again
-            return _differentiable(ctx, grads[0])
-        *_, line, turns, mix, basis = ctx.saved_tensors
-        many, columns, count, _ = turns.shape
-        for_mix, for_turns = torch.empty_like(mix), torch.empty_like(turns)
-        for_line = line.new_empty(many, columns, line.shape[2]) if ctx.needs_input_grad[0] else None
+            return None, *_differentiable(ctx.needs_input_grad[1:], numbers, grads[0])
         across = grads[0].transpose(1, 2)
+        source.prepare(ctx.needs_input_grad[1:])
 
         def work(first: int, last: int) -> None:
             for j in range(first, last):
-                angles = torch.bmm(turns[j], line)
-                _wave("sin", angles, angles)
-                _unmixed(angles, across, line, turns, mix, basis, for_mix, for_turns, for_line, j)
+                source.back(j, across[j])
 
-        side_by_side(work, many)
-        for_turns.mul_(-TURN)
-        return (
-            None if for_line is None else for_line.sum(0).T,
-            for_turns[..., 0],
-            for_turns[..., 1],
-            for_mix[:, :, 1:, :count].transpose(-1, -2),
-            for_mix[:, :, 1:, count + 1],
-        )
+        side_by_side(work, len(across))
+        return None, *source.gradients()
 
 
-def _mixed_of(basis: Tensor, line: Tensor, mix: Tensor, found: Tensor, j: int) -> None:
-    """What comes out for member j, from the cosines that stand in `basis`."""
-    basis[j, :, basis.size(2) - 2 :].copy_(line)
-    torch.bmm(mix[j], basis[j], out=found[j])
+def _mixed_of(basis: Tensor, line: Tensor, mix: Tensor) -> Tensor:
+    """What comes out for a member, from the cosines that stand in `basis`."""
+    basis[:, basis.size(1) - 2 :].copy_(line)
+    return torch.bmm(mix, basis).flatten(0, 1).t()
 
 
 def _unmixed_of(
     sines: Tensor,
-    grads: Tensor,
+    across: Tensor,
     line: Tensor,
     turns: Tensor,
     mix: Tensor,
@@ -142,28 +197,26 @@ def _unmixed_of(
     for_mix: Tensor,
     for_turns: Tensor,
     for_line: Tensor | None,
-    j: int,
 ) -> None:
-    """Gradients of member j from those of what came out; `sines` are overwritten."""
+    """Gradients of a member from those of what came out; `sines` are overwritten."""
     count = sines.size(1)
-    grad = grads[j].contiguous().view(mix.size(1), mix.size(2), line.size(2))
-    torch.bmm(grad, basis[j].transpose(1, 2), out=for_mix[j])
-    sines.mul_(torch.bmm(mix[j, :, 1:, :count].transpose(1, 2), grad[:, 1:]))
-    torch.bmm(sines, line.transpose(1, 2), out=for_turns[j])
+    grad = across.contiguous().view(mix.size(0), mix.size(1), line.size(2))
+    torch.bmm(grad, basis.transpose(1, 2), out=for_mix)
+    sines.mul_(torch.bmm(mix[:, 1:, :count].transpose(1, 2), grad[:, 1:]))
+    torch.bmm(sines, line.transpose(1, 2), out=for_turns)
     if for_line is not None:
-        along = torch.bmm(turns[j, :, :, :1].transpose(1, 2), sines).squeeze(1)
-        torch.sub(grad[:, 0], along, out=for_line[j])
+        along = torch.bmm(turns[:, :, :1].transpose(1, 2), sines).squeeze(1)
+        torch.sub(grad[:, 0], along, out=for_line)
 
 
 _mixed, _unmixed = Compiled(_mixed_of), Compiled(_unmixed_of)
 
 
-def _differentiable(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+def _differentiable(asked: Sequence[bool], numbers: Sequence[Tensor], grad: Tensor) -> tuple[Tensor | None, ...]:
     """The gradients, with their graph."""
-    inputs = ctx.saved_tensors[:5]
-    wanted = [value for value, needed in zip(inputs, ctx.needs_input_grad, strict=True) if needed]
-    found = iter(torch.autograd.grad(plain_waves(*inputs), wanted, grad, create_graph=True))
-    return tuple(next(found) if needed else None for needed in ctx.needs_input_grad)
+    wanted = [value for value, needed in zip(numbers, asked, strict=True) if needed]
+    found = iter(torch.autograd.grad(plain_waves(*numbers), wanted, grad, create_graph=True))
+    return tuple(next(found) if needed else None for needed in asked)
 
 
 def _wave(which: Literal["cos", "sin"], angles: Tensor, out: Tensor) -> None:

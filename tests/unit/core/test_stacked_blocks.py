@@ -12,7 +12,7 @@ from torch import Tensor
 
 from steelyard.core import stacked_blocks
 from steelyard.core.stacked_blocks import Block, Hidden
-from steelyard.core.stacked_dropout import drawn, factor, level, new_seeds
+from steelyard.core.stacked_dropout import TOGETHER, Drops, factor, level
 from steelyard.core.stacked_products import NEVER
 
 
@@ -22,8 +22,9 @@ def numbers(*shapes: tuple[int, ...]) -> list[Tensor]:
 
 
 def reference(inputs: Tensor, blocks: list[Block], values: list[Tensor]) -> Tensor:
-    shapes, shares = [torch.Size([inputs.shape[1], bias.shape[1]]) for bias in values[1::4]], [block.share for block in blocks]
-    masks = [drawn(seed, shapes, shares) for seed in new_seeds(len(inputs))]
+    members, rows = inputs.shape[:2]
+    drops = Drops.draw([block.share for block in blocks], [bias.shape[1] for bias in values[1::4]], rows, members)
+    masks = [[own[j % TOGETHER : j % TOGETHER + rows] for own in drops.of(j // TOGETHER)] for j in range(members)]
     for at, block in enumerate(blocks):
         weight, bias, scale, shift = values[4 * at : 4 * at + 4]
         hidden = torch.einsum("kni,koi->kno", inputs, weight) + bias.unsqueeze(1)
@@ -41,7 +42,7 @@ def test_blocks_and_their_gradients_are_those_of_the_layers(kernel, rows, shares
     if not kernel:
         monkeypatch.setattr(stacked_blocks, "least", lambda: NEVER)
     inputs, *values = numbers(
-        (3, rows, 20), (3, 90, 20), (3, 90), (3, 90), (3, 90), (3, 40, 90), (3, 40), (3, 40), (3, 40)
+        (6, rows, 20), (6, 90, 20), (6, 90), (6, 90), (6, 90), (6, 40, 90), (6, 40), (6, 40), (6, 40)
     )  # fmt: skip
     blocks = [Block(1e-5, share) for share in shares]
     torch.manual_seed(7)

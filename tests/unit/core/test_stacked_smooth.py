@@ -11,27 +11,43 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from steelyard.core.seeds import generator
-from steelyard.core.stacked_dropout import drawn, factor, level, new_seeds
-from steelyard.core.stacked_smooth import Smooth
+from steelyard.core.stacked_dropout import TOGETHER, Drops, factor, level
+from steelyard.core.stacked_smooth import Given, smooth
+from steelyard.nets.waves import plain_waves, source_of
 
-SHAPES = [(3, 7, 5, 6, 4), (2, 300, 60, 128, 64)]
-"""Members, rows and widths: below and above what the quick kernel is for."""
+SHAPES = [(3, 7, 5, 6, 4), (6, 300, 60, 128, 64)]
+"""Members, rows and widths: below and above what the quick kernel is for; one group of dropout, and more than one."""
 
 
 def numbers_of(shape: tuple[int, ...], dtype: torch.dtype = torch.float32) -> list[Tensor]:
+    """Inputs, and weights and biases of two layers and of a third one that ends the row."""
     members, rows, first, hidden, last = shape
     draws = generator(0, "smooth", *shape)
     shapes = [(members, rows, first), (members, hidden, first), (members, hidden), (members, last, hidden), (members, last)]
+    shapes += [(members, 3, last), (members, 3)]
     return [(0.5 * torch.randn(size, generator=draws, dtype=dtype)).requires_grad_() for size in shapes]
 
 
+def ours(inputs: Tensor, shares: tuple[float, float], *numbers: Tensor) -> Tensor:
+    return smooth(Given(inputs), shares, numbers)
+
+
+def masks_of(shares: tuple[float, ...], widths: list[int], rows: int, members: int) -> list[list[Tensor]]:
+    """What each member keeps of each layer."""
+    drops = Drops.draw(shares, widths, rows, members)
+    levels = [level(share) for share in shares]
+    own = [[drawn[j % TOGETHER : j % TOGETHER + rows] for drawn in drops.of(j // TOGETHER)] for j in range(members)]
+    return [[part > least for part, least in zip(parts, levels, strict=True)] for parts in own]
+
+
 def plainly(inputs: Tensor, shares: tuple[float, float], *numbers: Tensor) -> Tensor:
-    shapes, values = [torch.Size([inputs.shape[1], bias.shape[1]]) for bias in numbers[1::2]], inputs
-    masks = [drawn(seed, shapes, shares) for seed in new_seeds(len(inputs))]
-    for at, share in enumerate(shares):
-        values = F.silu(torch.baddbmm(numbers[2 * at + 1].unsqueeze(1), values, numbers[2 * at].transpose(1, 2)))
-        if share:
-            values = values * torch.stack([own[at] > level(share) for own in masks]) * factor(share)
+    values, masks = inputs, masks_of(shares, [bias.shape[1] for bias in numbers[1:4:2]], inputs.shape[1], len(inputs))
+    for at in range(len(numbers) // 2):
+        values = torch.baddbmm(numbers[2 * at + 1].unsqueeze(1), values, numbers[2 * at].transpose(1, 2))
+        if at < 2:
+            values = F.silu(values)
+            if shares[at]:
+                values = values * torch.stack([own[at] for own in masks]) * factor(shares[at])
     return values
 
 
@@ -40,14 +56,15 @@ def same_draws(call: Callable[..., Tensor], *given: Any) -> Tensor:
     return call(*given)
 
 
+@pytest.mark.parametrize("ended", [True, False])
 @pytest.mark.parametrize("shape", SHAPES)
 @pytest.mark.parametrize("shares", [(0.0, 0.0), (0.4, 0.0), (0.3, 0.5)])
 @pytest.mark.parametrize("across", [False, True])
-def test_values_and_gradients_are_those_of_each_member(shape, shares, across):
-    inputs, *numbers = numbers_of(shape)
+def test_values_and_gradients_are_those_of_each_member(shape, shares, across, ended):
+    inputs, *numbers = numbers_of(shape)[: 7 if ended else 5]
     if across:  # as columns leave their numbers: side by side in memory
         inputs = inputs.detach().transpose(1, 2).contiguous().transpose(1, 2).requires_grad_()
-    found, wanted = (same_draws(call, inputs, shares, *numbers) for call in (Smooth.apply, plainly))
+    found, wanted = (same_draws(call, inputs, shares, *numbers) for call in (ours, plainly))
     torch.testing.assert_close(found, wanted, rtol=1e-4, atol=1e-4)
     weights = torch.randn_like(wanted)
     gradients = torch.autograd.grad((found * weights).sum(), [inputs, *numbers])
@@ -55,16 +72,17 @@ def test_values_and_gradients_are_those_of_each_member(shape, shares, across):
         torch.testing.assert_close(gradient, other, rtol=1e-3, atol=1e-3)
 
 
-def test_it_can_be_differentiated_again():
+@pytest.mark.parametrize("ended", [True, False])
+def test_it_can_be_differentiated_again(ended):
     shape = (2, 3, 2, 3, 2)
-    numbers = [value.detach().double().requires_grad_() for value in numbers_of(shape)]
+    numbers = [value.detach().double().requires_grad_() for value in numbers_of(shape)[: 7 if ended else 5]]
     found, wanted = (
         torch.autograd.grad(
             torch.autograd.grad(same_draws(call, *numbers).square().sum(), numbers[1], create_graph=True)[0].square().sum(),
             numbers,
         )
         for call in (
-            lambda inputs, *rest: Smooth.apply(inputs, (0.5, 0.25), *rest),
+            lambda inputs, *rest: ours(inputs, (0.5, 0.25), *rest),
             lambda inputs, *rest: plainly(inputs, (0.5, 0.25), *rest),
         )
     )
@@ -72,8 +90,61 @@ def test_it_can_be_differentiated_again():
         torch.testing.assert_close(gradient, other, rtol=1e-4, atol=1e-6)
 
 
-def test_data_without_a_gradient_get_none():
-    inputs, *numbers = numbers_of(SHAPES[0])
-    found = Smooth.apply(inputs.detach(), (0.0, 0.0), *numbers)
-    found.sum().backward()
-    assert all(value.grad is not None for value in numbers) and inputs.grad is None
+def waves_and_numbers() -> tuple[list[Tensor], list[Tensor]]:
+    """Two columns of members, and the layers behind them, in double precision."""
+    draws = generator(0, "smooth-waves")
+    shapes = [(5, 2), (3, 2, 4), (3, 2, 4), (3, 2, 4, 2), (3, 2, 2)]
+    columns = [torch.randn(shape, generator=draws, dtype=torch.float64).requires_grad_() for shape in shapes]
+    return columns, numbers_of((3, 5, 6, 7, 4), torch.float64)[1:]
+
+
+def test_columns_that_make_waves_are_part_of_the_row():
+    columns, numbers = waves_and_numbers()
+    every = [*columns, *numbers]
+
+    def fused(*every: Tensor) -> Tensor:
+        source = source_of(*every[:5])
+        assert source is not None
+        return smooth(source, (0.0, 0.0), every[5:])
+
+    def plain(*every: Tensor) -> Tensor:
+        return plainly(plain_waves(*every[:5]), (0.0, 0.0), *every[5:])
+
+    torch.testing.assert_close(fused(*every), plain(*every))
+    for gradient, other in zip(*(torch.autograd.grad(of(*every).sin().sum(), every) for of in (fused, plain)), strict=True):
+        torch.testing.assert_close(gradient, other)
+    second = [
+        torch.autograd.grad(torch.autograd.grad(of(*every).sin().sum(), columns[1], create_graph=True)[0].square().sum(), every)
+        for of in (fused, plain)
+    ]
+    for gradient, other in zip(*second, strict=True):
+        torch.testing.assert_close(gradient, other)
+
+
+def test_a_second_way_back_leaves_the_gradients_of_the_first_alone():
+    columns, numbers = waves_and_numbers()
+    source = source_of(*columns)
+    assert source is not None
+    found, every = smooth(source, (0.3, 0.0), numbers), [*columns, *numbers]
+    first = torch.autograd.grad(found.sum(), every, retain_graph=True)
+    held = [gradient.clone() for gradient in first]
+    second = torch.autograd.grad(3 * found.sum(), every)
+    for one, own, other in zip(first, held, second, strict=True):
+        assert torch.equal(one, own)
+        torch.testing.assert_close(other, 3 * own)
+
+
+@pytest.mark.parametrize("trained", [1, 3, 5, 6])
+def test_only_what_is_asked_for_has_a_gradient(trained):
+    inputs, *numbers = (value.detach() for value in numbers_of(SHAPES[0]))
+    numbers[trained - 1].requires_grad_()
+    (found,) = torch.autograd.grad(same_draws(ours, inputs, (0.4, 0.2), *numbers).sin().sum(), numbers[trained - 1])
+    (wanted,) = torch.autograd.grad(same_draws(plainly, inputs, (0.4, 0.2), *numbers).sin().sum(), numbers[trained - 1])
+    torch.testing.assert_close(found, wanted, rtol=1e-4, atol=1e-5)
+
+
+def test_without_gradients_the_values_are_the_same():
+    inputs, *numbers = numbers_of(SHAPES[1])
+    found = same_draws(ours, inputs, (0.4, 0.2), *numbers)
+    with torch.no_grad():
+        assert torch.equal(same_draws(ours, inputs, (0.4, 0.2), *numbers), found)
