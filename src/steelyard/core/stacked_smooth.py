@@ -146,7 +146,7 @@ class Smooth(torch.autograd.Function):
             source.prepare(asked[:begin])
 
         def work(first: int, last: int) -> None:
-            for j in reversed(range(first, last)):  # what was last kept may still be in the cache
+            for j in range(first, last):
                 grad = _backward(ctx.own, ctx.kept[j], grads[0], ctx.factors[-1], layers, lowest, further, found, j, enough)
                 if further:
                     source.back(j, grad)

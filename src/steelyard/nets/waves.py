@@ -153,6 +153,10 @@ class Waves(torch.autograd.Function):
     def forward(ctx: Any, source: MemberWaves, *numbers: Tensor) -> Tensor:
         """`[k, N, d * (v + 1)]`."""
         many, rows, width = source.shape
+        ctx.source = source
+        ctx.save_for_backward(*numbers)
+        if many == 1:  # need not be copied
+            return source.member(0).unsqueeze(0)
         found = numbers[0].new_empty(many, width, rows)
 
         def work(first: int, last: int) -> None:
@@ -160,8 +164,6 @@ class Waves(torch.autograd.Function):
                 found[j].copy_(source.member(j).t())
 
         side_by_side(work, many)
-        ctx.source = source
-        ctx.save_for_backward(*numbers)
         return found.transpose(1, 2)
 
     @staticmethod
