@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import itertools
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,12 +16,11 @@ from steelyard.data.files import suffix_of
 from steelyard.data.labels import label_name
 from steelyard.data.raw import Frame
 from steelyard.data.table_file import TableFile
+from steelyard.estimator.kept_columns import columns_beside
 from steelyard.estimator.table_model import Prior, TableModel
 
 PARQUET = (".parquet", ".pq")
 OUT_SUFFIXES = (".csv", ".csv.gz", *PARQUET)
-CODE = r"0\d+"
-"""Numbers that are codes rather: what they begin with would be lost."""
 DECISION, SPREAD = "prediction", "spread"
 CHUNK = 100_000
 """Rows that are read, scored and written at a time."""
@@ -90,7 +88,7 @@ def predict_file(
     file = TableFile(path, like=model.facts.get("schema"))
     _refuse_absent(model, file)
     kept = _kept(file, keep, [DECISION, SPREAD, *(f"probability_{name}" for name in names)])
-    beside = _beside(path, file, kept, suffix)
+    beside = columns_beside(path, file, kept, CHUNK, typed=suffix in PARQUET)
     shift = None if prior is None else _shift(model, file, prior, say)
     target = model.prior if shift is None else np.asarray(shift.target_prior, dtype=np.float64)
     counts, unseen, rows = np.zeros(len(names), dtype=np.int64), dict[str, int](), 0
@@ -102,7 +100,7 @@ def predict_file(
             proba = model.proba_of(inputs)
             decided = model.decided(proba, shift)
             shifted = proba if shift is None else shift.proba(proba)
-            columns: dict[str, Any] = {name: others[name].array for name in kept}
+            columns: dict[str, Any] = {} if others is None else {name: others[name].array for name in kept}
             columns[DECISION] = model.classes[decided]
             columns |= {f"probability_{name}": shifted[:, c] for c, name in enumerate(names)}
             if spread:
@@ -137,27 +135,6 @@ def _shift(model: TableModel, file: TableFile, prior: Prior, say: Say) -> Any:
         columns = model.encoder.columns()
         proba = np.concatenate([model.predict_proba(chunk) for chunk in file.chunks(columns, rows=CHUNK)])
     return model.prior_shift(prior, proba)
-
-
-def _beside(path: Path, file: TableFile, kept: Sequence[str], suffix: str) -> Iterable[Frame]:
-    """The columns to keep, as they are in this file: they are none of the model's business, so its schema is not asked.
-
-    Only from a text file into a Parquet file do values get types, and codes that begin with 0 remain text there too.
-    """
-    if not kept:
-        return itertools.repeat(None)
-    if not file.is_text or suffix not in PARQUET:
-        return file.verbatim(kept, CHUNK)
-    return _typed(TableFile(path, drop=[name for name in file.columns if name not in kept]), kept)
-
-
-def _typed(file: TableFile, kept: Sequence[str]) -> Iterator[Frame]:
-    numbers = [name for name in kept if file.kinds[name] == "number"]
-    codes = set[str]()
-    for chunk in file.verbatim(numbers, CHUNK) if numbers else ():
-        codes |= {name for name in numbers if name not in codes and chunk[name].str.fullmatch(CODE).any()}
-    for chunk, texts in zip(file.chunks(kept, CHUNK), file.verbatim(sorted(codes) or kept[:1], CHUNK), strict=True):
-        yield chunk.assign(**{name: texts[name].replace("", None).array for name in codes})
 
 
 def _kept(file: TableFile, keep: Sequence[str], written: Sequence[str]) -> list[str]:

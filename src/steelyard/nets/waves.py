@@ -92,6 +92,7 @@ class MemberWaves:
 
     def __init__(self, *numbers: Tensor) -> None:
         self.numbers = numbers
+        self._keeps = torch.is_grad_enabled() and any(value.requires_grad for value in numbers)
         with torch.no_grad():
             self._prepare(*numbers)
 
@@ -101,44 +102,50 @@ class MemberWaves:
         self.shape = many, rows, columns * width
         self._line = numeric.new_ones(columns, 2, rows)  # [x, 1]
         self._line[:, 0] = numeric.T
-        self._turns = torch.stack([frequency, phase], -1).mul_(TURN)
+        self._weight, self._turns = weight.detach(), torch.stack([frequency, phase], -1).mul_(TURN)
         self._mix = weight.new_zeros(many, columns, width, count + 2)  # of cosines, x and 1
         self._mix[:, :, 0, count] = 1
         self._mix[:, :, 1:, :count] = weight.transpose(-1, -2)
         self._mix[:, :, 1:, count + 1] = bias
-        self._basis = numeric.new_empty(many, columns, count + 2, rows)
+        # Of all members where gradients will want it; else of one at a time, which stays in the cache.
+        self._basis = numeric.new_empty(many, columns, count + 2, rows) if self._keeps else None
 
     def member(self, j: int) -> Tensor:
         """What comes out for member j, `[N, d * (v + 1)]`: the numbers of a column lie side by side."""
-        count = self._turns.shape[2]
-        _wave("cos", torch.bmm(self._turns[j], self._line), self._basis[j, :, :count])
-        found: Tensor = _mixed(self._basis[j], self._line, self._mix[j])
+        _, columns, count, _ = self._turns.shape
+        basis = self._line.new_empty(columns, count + 2, self.shape[1]) if self._basis is None else self._basis[j]
+        _wave("cos", torch.bmm(self._turns[j], self._line), basis[:, :count])
+        found: Tensor = _mixed(basis, self._line, self._mix[j])
         return found
 
     def prepare(self, asked: Sequence[bool]) -> None:
         """Make room for gradients, of the columns only where they are asked for."""
-        self._for_mix, self._for_turns = torch.empty_like(self._mix), torch.empty_like(self._turns)
-        many, columns, _, rows = self._basis.shape
-        self._for_line = self._line.new_empty(many, columns, rows) if asked[0] else None
+        many, columns, count, out = self._weight.shape
+        empty, rows = self._line.new_empty, self.shape[1]
+        self._for_weight, self._for_bias = empty(many, columns, out, count), empty(many, columns, out)
+        self._for_turns = empty(many, columns, 2 * out, count)  # of frequencies and phases, one number that comes out each
+        self._for_line = empty(many, columns, rows) if asked[0] else None
 
     def back(self, j: int, across: Tensor) -> None:
         """Take the gradient of member j, `[d * (v + 1), N]`."""
-        angles, for_line = torch.bmm(self._turns[j], self._line), self._for_line
+        assert self._basis is not None
+        angles, count, for_line = torch.bmm(self._turns[j], self._line), self._turns.shape[2], self._for_line
         _wave("sin", angles, angles)
         _unmixed(
-            angles, across, self._line, self._turns[j], self._mix[j], self._basis[j], self._for_mix[j], self._for_turns[j],
-            None if for_line is None else for_line[j],
+            angles, across, self._line, self._turns[j], self._weight[j], self._basis[j, :, :count], self._for_weight[j],
+            self._for_bias[j], self._for_turns[j], None if for_line is None else for_line[j],
         )  # fmt: skip
 
     def gradients(self) -> tuple[Tensor | None, ...]:
         """Of the columns, where they are asked for, and of the parameters."""
-        count, for_turns = self._turns.shape[2], self._for_turns.mul_(-TURN)
+        out = self._weight.shape[3]
+        turns = self._for_turns.unflatten(2, (2, out)).mul(self._weight.mT.unsqueeze(2)).sum(3).mul_(-TURN)
         return (
             None if self._for_line is None else self._for_line.sum(0).T,
-            for_turns[..., 0],
-            for_turns[..., 1],
-            self._for_mix[:, :, 1:, :count].transpose(-1, -2),
-            self._for_mix[:, :, 1:, count + 1],
+            turns[:, :, 0],
+            turns[:, :, 1],
+            self._for_weight.mT,
+            self._for_bias,
         )
 
     def plain(self) -> Tensor:
@@ -194,21 +201,28 @@ def _unmixed_of(
     across: Tensor,
     line: Tensor,
     turns: Tensor,
-    mix: Tensor,
-    basis: Tensor,
-    for_mix: Tensor,
+    weight: Tensor,
+    cosines: Tensor,
+    for_weight: Tensor,
+    for_bias: Tensor,
     for_turns: Tensor,
     for_line: Tensor | None,
 ) -> None:
-    """Gradients of a member from those of what came out; `sines` are overwritten."""
-    count = sines.size(1)
-    grad = across.contiguous().view(mix.size(0), mix.size(1), line.size(2))
-    torch.bmm(grad, basis.transpose(1, 2), out=for_mix)
-    sines.mul_(torch.bmm(mix[:, 1:, :count].transpose(1, 2), grad[:, 1:]))
-    torch.bmm(sines, line.transpose(1, 2), out=for_turns)
+    """Gradients of a member from those of what came out.
+
+    For frequencies and phases, the sines are summed up with each number that came out, before these are mixed: so nothing as
+    large as the sines is made.
+    """
+    out = weight.size(2)
+    grad = across.contiguous().view(line.size(0), out + 1, line.size(2))
+    bent = grad[:, 1:]
+    torch.bmm(bent, cosines.transpose(1, 2), out=for_weight)
+    torch.sum(bent, [2], out=for_bias)
+    both = torch.cat([bent * line[:, :1], bent], 1)
+    torch.bmm(both, sines.transpose(1, 2), out=for_turns)
     if for_line is not None:
-        along = torch.bmm(turns[:, :, :1].transpose(1, 2), sines).squeeze(1)
-        torch.sub(grad[:, 0], along, out=for_line)
+        slopes = torch.bmm(weight, bent).mul_(sines)
+        torch.sub(grad[:, 0], torch.bmm(turns[:, :, :1].transpose(1, 2), slopes).squeeze(1), out=for_line)
 
 
 _mixed, _unmixed = Compiled(_mixed_of), Compiled(_unmixed_of)
