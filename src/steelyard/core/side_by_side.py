@@ -14,9 +14,9 @@ import sys
 import threading
 import warnings
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from itertools import pairwise
-from queue import SimpleQueue
 from typing import Any, TypeVar
 
 import torch
@@ -32,9 +32,9 @@ class _Here(threading.local):
 
 _here = _Here()
 _lock = threading.Lock()
-_idle: list[_Helper] = []
+_pools: dict[int, ThreadPoolExecutor] = {}
 if sys.platform != "win32":  # a child has none of its parent's threads
-    os.register_at_fork(after_in_child=lambda: _idle.clear())
+    os.register_at_fork(after_in_child=_pools.clear)
 
 
 @contextmanager
@@ -76,56 +76,13 @@ def side_by_side(work: Callable[[int, int], Found], count: int) -> list[Found]:
     if threads < 2:
         return [_without_gradients(work, 0, count)]
     ends = [count * number // threads for number in range(threads + 1)]
-    helpers = [_free_helper() for _ in range(threads - 1)]
-    for helper, (first, last) in zip(helpers, pairwise(ends[1:]), strict=True):
-        helper.ask(work, first, last)
+    waiting = [_pool(threads).submit(_without_gradients, work, first, last) for first, last in pairwise(ends[1:])]
     _here.threads = 1  # of a range, too
     try:
         own = _without_gradients(work, 0, ends[1])
     finally:
         _here.threads = before
-        answers = [helper.answer() for helper in helpers]
-        _idle.extend(helpers)
-    for _, error in answers:
-        if error is not None:
-            raise error
-    return [own, *(found for found, _ in answers)]
-
-
-class _Helper:
-    """A thread that works on one range at a time. Queues wake it sooner than the standard library's pool of threads does."""
-
-    def __init__(self) -> None:
-        self._asked: SimpleQueue[tuple[Callable[[int, int], Any], int, int]] = SimpleQueue()
-        self._found: SimpleQueue[tuple[Any, BaseException | None]] = SimpleQueue()
-        threading.Thread(target=self._run, name="members", daemon=True).start()
-
-    def ask(self, work: Callable[[int, int], Any], first: int, last: int) -> None:
-        """Begin with a range."""
-        self._asked.put((work, first, last))
-
-    def answer(self) -> tuple[Any, BaseException | None]:
-        """What the work gave, and the error that ended it; waits for it."""
-        return self._found.get()
-
-    def _run(self) -> None:
-        torch.get_num_threads()  # a thread's first question sets its number to that of the program
-        torch.set_num_threads(1)
-        while True:
-            self._found.put(self._done(*self._asked.get()))
-
-    def _done(self, work: Callable[[int, int], Any], first: int, last: int) -> tuple[Any, BaseException | None]:
-        try:
-            return _without_gradients(work, first, last), None
-        except BaseException as error:  # goes to the thread that asked
-            return None, error
-
-
-def _free_helper() -> _Helper:
-    try:
-        return _idle.pop()
-    except IndexError:
-        return _Helper()
+    return [own, *(each.result() for each in waiting)]
 
 
 def _without_gradients(work: Callable[[int, int], Found], first: int, last: int) -> Found:
@@ -161,3 +118,16 @@ class Compiled:
                     except Exception:  # whatever a later torch thinks of it
                         self._found = self.function
             return self._found
+
+
+def _pool(threads: int) -> ThreadPoolExecutor:
+    """Threads beside the one that asks."""
+    with _lock:
+        if threads not in _pools:
+            _pools[threads] = ThreadPoolExecutor(threads - 1, "members", initializer=_alone)
+        return _pools[threads]
+
+
+def _alone() -> None:
+    torch.get_num_threads()  # a thread's first question sets its number to that of the program
+    torch.set_num_threads(1)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import Any, Self, cast
@@ -169,7 +170,7 @@ class Members(nn.Module):
         direct = self._direct and all(
             (place is None) == number.buffer for number, place in zip(self._numbers, places, strict=True)
         )
-        if direct and all(is_fast(value) for value in _floating(inputs)):
+        if direct and all(is_fast(value) for value in (*_floating(inputs), *values) if value.is_floating_point()):
             logits = score(*values)
         else:
             logits = vmap(score, in_dims=tuple(places), randomness="different")(*values)
@@ -236,10 +237,10 @@ def mean_of(logits: Tensor) -> Tensor:
         logits = logits.float()
     scores = log_softmax(logits.flatten(0, -2)).view(logits.shape)
     if len(scores) == 1:
-        return scores[0]
-    less = torch.tensor(float(len(scores))).log().item()
+        return scores[0].contiguous()
+    less = math.log(len(scores))
     if scores.stride(-1) > 1:  # columns lie in one piece: so summing is quick
-        return (torch.logsumexp(scores.movedim(-1, 0), 1) - less).movedim(0, -1)
+        return (torch.logsumexp(scores.movedim(-1, 0), 1) - less).movedim(0, -1).contiguous()
     return torch.logsumexp(scores, 0) - less
 
 

@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from steelyard.core.side_by_side import Compiled, side_by_side
-from steelyard.core.stacked_dropout import TOGETHER, Drops
+from steelyard.core.stacked_dropout import TOGETHER, Drops, part_of
 from steelyard.core.stacked_products import least, multiply, weight_gradient
 
 
@@ -84,14 +84,14 @@ def _forward_of(
     inputs: Tensor,
     numbers: list[Tensor],
     masks: list[Tensor],
-    row: int,
+    number: int,
     levels: list[float],
     eps: list[float],
     found: Tensor,
     j: int,
     enough: int,
 ) -> list[Tensor]:
-    """Of member j, whose numbers for dropout begin in a row of `masks`.
+    """Of member j, whose number in its group is that of its part of `masks`.
 
     Keeps, block by block, its input, what comes out of the linear layer, its mean and its deviation.
     """
@@ -104,7 +104,8 @@ def _forward_of(
         kept.extend([values, hidden, mean, deviation])
         values = torch.relu_(normal)
         if masks[at].numel() > 0:
-            values = torch.ops.aten.threshold_backward(values, masks[at][row : row + values.size(0)], levels[at])
+            mask = part_of(masks[at], number, values.size(0), values.size(1))
+            values = torch.ops.aten.threshold_backward(values, mask, levels[at])
     found[j].copy_(values)
     return kept
 

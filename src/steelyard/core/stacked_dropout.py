@@ -19,8 +19,8 @@ TOGETHER = 4
 class Drops:
     """Dropout of layers in a row, for all members.
 
-    `TOGETHER` members have the same numbers, each moved by a row: to each of them its own are independent, as those that it
-    would draw alone, and a unit of one member has nothing to do with that of another.
+    `TOGETHER` members have the same numbers, each from another place on (see `part_of`). To each of them its own are
+    independent, as those that it would draw alone; what two members have in common stands in other rows and units of theirs.
 
     Attributes:
         shares: how much each layer drops, 0 for nothing.
@@ -51,12 +51,22 @@ class Drops:
         return [factor(share) for share in self.shares]
 
     def of(self, group: int) -> list[Tensor]:
-        """What is drawn for a group (see `drawn`), `[rows + TOGETHER - 1, width]` of each layer.
+        """What is drawn for a group, layer by layer (see `drawn`), in one piece each; its members take `part_of` it."""
+        more = TOGETHER - 1
+        sizes = [torch.Size([self.rows * width + more * (width // 2 + 1)]) for width in self.widths]
+        return drawn(self.seeds[group], sizes, self.shares)
 
-        That of its i-th member begins in row i.
-        """
-        rows = self.rows + TOGETHER - 1
-        return drawn(self.seeds[group], [torch.Size([rows, width]) for width in self.widths], self.shares)
+
+def part_of(drawn: Tensor, number: int, rows: int, width: int) -> Tensor:
+    """The numbers `[rows, width]` of the member of a group with this number, from 0, of what is drawn for all. For TorchScript.
+
+    Example:
+        >>> part_of(torch.arange(9), 1, 2, 2)
+        tensor([[2, 3],
+                [4, 5]])
+    """
+    begin = number * (width // 2 + 1)
+    return drawn[begin : begin + rows * width].view(rows, width)
 
 
 def kept(shape: torch.Size, share: float) -> Tensor:

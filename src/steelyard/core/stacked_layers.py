@@ -126,7 +126,7 @@ def in_row(layers: Sequence[nn.Module], inputs: Tensor) -> Tensor:
 
 def _of_members(layers: Sequence[nn.Module]) -> list[nn.Module]:
     """The simple layers of these, if nothing else is among them and they have members' numbers; else none."""
-    if not all(isinstance(layer, _Row | _Alone) for layer in layers):
+    if not all(isinstance(layer, _Row | _Alone) and not _is_hooked(layer) for layer in layers):
         return []
     simple = [part for layer in layers for part in (layer if isinstance(layer, _Row) else [layer])]
     linear = next((layer for layer in simple if isinstance(layer, nn.Linear)), None)
@@ -226,6 +226,7 @@ def _run_smooth(layers: list[nn.Module], source: Source, stacked: Iterator[Tenso
         shares.append(_dropped_by(layers[2]) if length == 3 else 0.0)
         layers = layers[length:]
     more = bool(layers) and type(layers[0]) in (nn.Linear, _Alone) and layers[0]._parameters["bias"] is not None
+    more = more and _share_of_block(layers) is None
     return smooth(source, shares, list(islice(stacked, 2 * (len(shares) + more)))), layers[more:]
 
 

@@ -10,15 +10,27 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from steelyard.core.side_by_side import Compiled, side_by_side
-from steelyard.core.stacked_dropout import TOGETHER, Drops
+from steelyard.core.stacked_dropout import TOGETHER, Drops, part_of
 from steelyard.core.stacked_products import least, multiply, weight_gradient
 
 DROPPED = -1e19
 """A hidden value below it stands for dropping: SiLU and its derivative are 0 there."""
 
 
+class WayBack(Protocol):
+    """Gradients of a source, of one pass back."""
+
+    def member(self, j: int, across: Tensor) -> None:
+        """Take the gradient of member j, `[width, N]`. Called by threads, once a member."""
+        ...
+
+    def gradients(self) -> Sequence[Tensor | None]:
+        """Of the source's numbers, when those of all members are there; at least of those asked for."""
+        ...
+
+
 class Source(Protocol):
-    """Where the numbers that go into the first layer come from. `member` and `back` are called by threads, once a member."""
+    """Where the numbers that go into the first layer come from."""
 
     @property
     def numbers(self) -> Sequence[Tensor]:
@@ -31,19 +43,15 @@ class Source(Protocol):
         ...
 
     def member(self, j: int) -> Tensor:
-        """The numbers of member j, `[N, width]`."""
+        """The numbers of member j, `[N, width]`. Called by threads, once a member."""
         ...
 
-    def prepare(self, asked: Sequence[bool]) -> None:
-        """Make room for gradients of those of `numbers` that somebody asks for."""
+    def take(self) -> Sequence[Tensor]:
+        """What a way back will want beside `numbers`; it is not held here any longer."""
         ...
 
-    def back(self, j: int, across: Tensor) -> None:
-        """Take the gradient of member j, `[width, N]`."""
-        ...
-
-    def gradients(self) -> Sequence[Tensor | None]:
-        """Of `numbers`, since `prepare`; at least of those asked for."""
+    def way_back(self, taken: Sequence[Tensor], asked: Sequence[bool]) -> WayBack:
+        """For gradients of those of `numbers` that somebody asks for."""
         ...
 
     def plain(self) -> Tensor:
@@ -61,28 +69,38 @@ class Given:
     def __init__(self, inputs: Tensor) -> None:
         self.numbers = (inputs,)
         self.shape = (inputs.shape[0], inputs.shape[1], inputs.shape[2])
-        self._grad = inputs.new_empty(0)
 
     def member(self, j: int) -> Tensor:
         """See `Source`."""
         return self.numbers[0][j]
 
-    def prepare(self, asked: Sequence[bool]) -> None:
+    def take(self) -> Sequence[Tensor]:
+        """See `Source`."""
+        return ()
+
+    def way_back(self, taken: Sequence[Tensor], asked: Sequence[bool]) -> WayBack:
         """See `Source`."""
         many, rows, width = self.shape
-        self._grad = self._grad.new_empty(many, width, rows)
-
-    def back(self, j: int, across: Tensor) -> None:
-        """See `Source`."""
-        self._grad[j].copy_(across)
-
-    def gradients(self) -> Sequence[Tensor]:
-        """See `Source`."""
-        return (self._grad.transpose(1, 2),)
+        return _Gathered(self.numbers[0].new_empty(many, width, rows))
 
     def plain(self) -> Tensor:
         """See `Source`."""
         return self.numbers[0]
+
+
+class _Gathered:
+    """The gradient of what was given."""
+
+    def __init__(self, found: Tensor) -> None:
+        self._found = found
+
+    def member(self, j: int, across: Tensor) -> None:
+        """See `WayBack`."""
+        self._found[j].copy_(across)
+
+    def gradients(self) -> Sequence[Tensor]:
+        """See `WayBack`."""
+        return (self._found.transpose(1, 2),)
 
 
 def smooth(source: Source, shares: Sequence[float], numbers: Sequence[Tensor]) -> Tensor:
@@ -127,8 +145,8 @@ class Smooth(torch.autograd.Function):
             return kept
 
         ctx.kept = [kept for part in side_by_side(work, many) for kept in part]
-        ctx.source, ctx.own, ctx.factors = source, own, factors
-        ctx.save_for_backward(*numbers)
+        ctx.source, ctx.own, ctx.factors, ctx.count = source, own, factors, len(numbers)
+        ctx.save_for_backward(*numbers, *source.take())
         return found
 
     @staticmethod
@@ -136,23 +154,22 @@ class Smooth(torch.autograd.Function):
         """Gradients of those numbers that somebody asks for."""
         source, (_, _, _, *asked) = ctx.source, ctx.needs_input_grad
         begin, enough = len(source.numbers), least()
-        own = ctx.saved_tensors[begin:]
+        own, taken = ctx.saved_tensors[begin : ctx.count], ctx.saved_tensors[ctx.count :]
         if torch.is_grad_enabled():  # to be differentiated again
             return _differentiable(ctx, asked, own, grads[0])
         further, layers = any(asked[:begin]), len(ctx.factors)
         lowest = 0 if further else asked[begin:].index(True) // 2
         found = [torch.empty_like(value) for value in own]
-        if further:
-            source.prepare(asked[:begin])
+        back = source.way_back(taken, asked[:begin]) if further else None
 
         def work(first: int, last: int) -> None:
             for j in range(first, last):
                 grad = _backward(ctx.own, ctx.kept[j], grads[0], ctx.factors[-1], layers, lowest, further, found, j, enough)
-                if further:
-                    source.back(j, grad)
+                if back is not None:
+                    back.member(j, grad)
 
         side_by_side(work, len(grads[0]))
-        before = source.gradients() if further else [None] * begin
+        before = [None] * begin if back is None else back.gradients()
         every = zip((*before, *_scaled(found, ctx.factors)), asked, strict=True)
         return None, None, None, *(value if needed else None for value, needed in every)
 
@@ -175,14 +192,14 @@ def _forward_of(
     inputs: Tensor,
     numbers: list[Tensor],
     limits: list[Tensor],
-    row: int,
+    number: int,
     factor: float,
     keep: bool,
     found: Tensor,
     j: int,
     enough: int,
 ) -> list[Tensor]:
-    """Of member j, whose numbers for dropout begin in a row of `limits`; `factor` is that of the last layer that drops.
+    """Of member j, whose number in its group is that of its part of `limits`; `factor` is that of the last layer that drops.
 
     Where they are to be kept, gives, layer by layer, its input and its hidden values.
     """
@@ -191,7 +208,7 @@ def _forward_of(
     for at in range(layers):
         hidden = multiply(values, numbers[2 * at][j], numbers[2 * at + 1][j], enough)
         if limits[at].numel() > 0:
-            torch.minimum(hidden, limits[at][row : row + hidden.size(0)], out=hidden)
+            torch.minimum(hidden, part_of(limits[at], number, hidden.size(0), hidden.size(1)), out=hidden)
         if keep:
             kept.append(values)
             kept.append(hidden)

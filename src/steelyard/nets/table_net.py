@@ -119,6 +119,9 @@ class TableNet(nn.Module):
 
     def forward(self, inputs: Table) -> Tensor:
         """Logits `[N, C]`."""
+        if getattr(self.features, "__func__", None) is not TableNet.features:  # of a subclass, say
+            logits: Tensor = self.head(self.features(inputs))
+            return logits
         if self.cardinalities:
             return in_row([self.body, self.head], self._embed(inputs))
         return in_row([self.columns, self.body, self.head], self._numeric(inputs))

@@ -92,23 +92,20 @@ class MemberWaves:
 
     def __init__(self, *numbers: Tensor) -> None:
         self.numbers = numbers
-        self._keeps = torch.is_grad_enabled() and any(value.requires_grad for value in numbers)
+        keep = torch.is_grad_enabled() and any(value.requires_grad for value in numbers)
         with torch.no_grad():
-            self._prepare(*numbers)
-
-    def _prepare(self, numeric: Tensor, frequency: Tensor, phase: Tensor, weight: Tensor, bias: Tensor) -> None:
-        many, columns, count = frequency.shape
-        rows, width = len(numeric), weight.shape[-1] + 1
-        self.shape = many, rows, columns * width
-        self._line = numeric.new_ones(columns, 2, rows)  # [x, 1]
-        self._line[:, 0] = numeric.T
-        self._weight, self._turns = weight.detach(), torch.stack([frequency, phase], -1).mul_(TURN)
-        self._mix = weight.new_zeros(many, columns, width, count + 2)  # of cosines, x and 1
-        self._mix[:, :, 0, count] = 1
-        self._mix[:, :, 1:, :count] = weight.transpose(-1, -2)
-        self._mix[:, :, 1:, count + 1] = bias
-        # Of all members where gradients will want it; else of one at a time, which stays in the cache.
-        self._basis = numeric.new_empty(many, columns, count + 2, rows) if self._keeps else None
+            numeric, frequency, phase, weight, bias = numbers
+            (many, columns, count), rows, width = frequency.shape, len(numeric), weight.shape[-1] + 1
+            self.shape = many, rows, columns * width
+            self._line = numeric.new_ones(columns, 2, rows)  # [x, 1]
+            self._line[:, 0] = numeric.T
+            self._turns = torch.stack([frequency, phase], -1).mul_(TURN)
+            self._mix = weight.new_zeros(many, columns, width, count + 2)  # of cosines, x and 1
+            self._mix[:, :, 0, count] = 1
+            self._mix[:, :, 1:, :count] = weight.transpose(-1, -2)
+            self._mix[:, :, 1:, count + 1] = bias
+            # Of all members where gradients will want it; else of one at a time, which stays in the cache.
+            self._basis = numeric.new_empty(many, columns, count + 2, rows) if keep else None
 
     def member(self, j: int) -> Tensor:
         """What comes out for member j, `[N, d * (v + 1)]`: the numbers of a column lie side by side."""
@@ -118,17 +115,35 @@ class MemberWaves:
         found: Tensor = _mixed(basis, self._line, self._mix[j])
         return found
 
-    def prepare(self, asked: Sequence[bool]) -> None:
-        """Make room for gradients, of the columns only where they are asked for."""
-        many, columns, count, out = self._weight.shape
-        empty, rows = self._line.new_empty, self.shape[1]
-        self._for_weight, self._for_bias = empty(many, columns, out, count), empty(many, columns, out)
-        self._for_turns = empty(many, columns, 2 * out, count)  # of frequencies and phases, one number that comes out each
-        self._for_line = empty(many, columns, rows) if asked[0] else None
+    def take(self) -> list[Tensor]:
+        """What stands for x, for w and b, and the cosines, where they were kept."""
+        if self._basis is None:
+            return []
+        taken, self._basis = [self._line, self._turns, self._basis], None
+        return taken
 
-    def back(self, j: int, across: Tensor) -> None:
+    def way_back(self, taken: Sequence[Tensor], asked: Sequence[bool]) -> _WavesBack:
+        """For gradients of the parameters, and of the columns only where they are asked for."""
+        line, turns, basis = taken
+        return _WavesBack(line, turns, basis, self.numbers[3].detach(), columns=asked[0])
+
+    def plain(self) -> Tensor:
+        """`plain_waves`."""
+        return plain_waves(*self.numbers)
+
+
+class _WavesBack:
+    """Gradients of `MemberWaves`, of one pass back."""
+
+    def __init__(self, line: Tensor, turns: Tensor, basis: Tensor, weight: Tensor, *, columns: bool) -> None:
+        self._line, self._turns, self._basis, self._weight = line, turns, basis, weight
+        (many, size, count, out), rows, empty = weight.shape, line.shape[2], line.new_empty
+        self._for_weight, self._for_bias = empty(many, size, out, count), empty(many, size, out)
+        self._for_turns = empty(many, size, 2 * out, count)  # of frequencies and phases, one number that comes out each
+        self._for_line = empty(many, size, rows) if columns else None
+
+    def member(self, j: int, across: Tensor) -> None:
         """Take the gradient of member j, `[d * (v + 1), N]`."""
-        assert self._basis is not None
         angles, count, for_line = torch.bmm(self._turns[j], self._line), self._turns.shape[2], self._for_line
         _wave("sin", angles, angles)
         _unmixed(
@@ -148,10 +163,6 @@ class MemberWaves:
             self._for_bias,
         )
 
-    def plain(self) -> Tensor:
-        """`plain_waves`."""
-        return plain_waves(*self.numbers)
-
 
 class Waves(torch.autograd.Function):
     """`waves` of members on the CPU, one member after another, since what one needs fits into the cache of a core."""
@@ -160,34 +171,35 @@ class Waves(torch.autograd.Function):
     def forward(ctx: Any, source: MemberWaves, *numbers: Tensor) -> Tensor:
         """`[k, N, d * (v + 1)]`."""
         many, rows, width = source.shape
-        ctx.source = source
-        ctx.save_for_backward(*numbers)
         if many == 1:  # need not be copied
-            return source.member(0).unsqueeze(0)
-        found = numbers[0].new_empty(many, width, rows)
+            result = source.member(0).unsqueeze(0)
+        else:
+            found = numbers[0].new_empty(many, width, rows)
 
-        def work(first: int, last: int) -> None:
-            for j in range(first, last):
-                found[j].copy_(source.member(j).t())
+            def work(first: int, last: int) -> None:
+                for j in range(first, last):
+                    found[j].copy_(source.member(j).t())
 
-        side_by_side(work, many)
-        return found.transpose(1, 2)
+            side_by_side(work, many)
+            result = found.transpose(1, 2)
+        ctx.source, ctx.count = source, len(numbers)
+        ctx.save_for_backward(*numbers, *source.take())
+        return result
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
         """Of the columns, where somebody asks for them, and of the parameters."""
-        source, numbers = ctx.source, ctx.saved_tensors
+        numbers, taken = ctx.saved_tensors[: ctx.count], ctx.saved_tensors[ctx.count :]
         if torch.is_grad_enabled():  # to be differentiated again
             return None, *_differentiable(ctx.needs_input_grad[1:], numbers, grads[0])
-        across = grads[0].transpose(1, 2)
-        source.prepare(ctx.needs_input_grad[1:])
+        across, back = grads[0].transpose(1, 2), ctx.source.way_back(taken, ctx.needs_input_grad[1:])
 
         def work(first: int, last: int) -> None:
             for j in range(first, last):
-                source.back(j, across[j])
+                back.member(j, across[j])
 
         side_by_side(work, len(across))
-        return None, *source.gradients()
+        return None, *back.gradients()
 
 
 def _mixed_of(basis: Tensor, line: Tensor, mix: Tensor) -> Tensor:

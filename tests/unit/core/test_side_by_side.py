@@ -68,11 +68,12 @@ def test_elsewhere_all_is_done_by_the_thread_that_asks(threads):
         assert side_by_side(lambda first, last: (first, last, threading.get_ident()), 4) == [(0, 4, threading.get_ident())]
 
 
-def test_an_error_comes_through_and_threads_are_as_before(threads):
+@pytest.mark.parametrize("where", [1, 2, 3])
+def test_an_error_comes_through_and_threads_are_as_before(where, threads):
     threads(3)
 
     def work(first: int, last: int) -> None:
-        if last == 3:
+        if last == where:
             raise ValueError("here")
 
     with pytest.raises(ValueError, match="here"), own_threads():

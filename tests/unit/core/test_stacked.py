@@ -8,7 +8,7 @@ from torch import nn
 
 from steelyard.core.errors import ArgumentError
 from steelyard.core.regime import clip
-from steelyard.core.stacked import Members, judged_of, scaled_gradient
+from steelyard.core.stacked import Members, judged_of, mean_of, scaled_gradient
 from steelyard.decisions import Adjusted, LogitShift
 from steelyard.nets import MLP
 
@@ -24,6 +24,16 @@ def test_the_forward_pass_is_the_log_of_the_mean_probability() -> None:
         assert torch.equal(members.member(number)(INPUTS), model.eval()(INPUTS))
     assert len(members) == 4
     assert torch.isfinite(Members([nn.Linear(1, 2)] * 2)(torch.full((1, 1), 1e30))).all()
+
+
+@pytest.mark.parametrize("rows", [5, 3000])
+@pytest.mark.parametrize("classes", [2, 20])
+def test_the_mean_of_few_and_of_many_rows_is_that_of_probabilities(rows: int, classes: int) -> None:
+    logits = torch.randn(3, rows, classes, dtype=torch.float64)
+    found = mean_of(logits)
+    torch.testing.assert_close(found, logits.softmax(-1).mean(0).log(), rtol=1e-12, atol=1e-12)
+    torch.testing.assert_close(found.exp().sum(1), torch.ones(rows, dtype=torch.float64), rtol=1e-14, atol=1e-14)
+    assert found.is_contiguous() and mean_of(logits[:1].float()).is_contiguous()
 
 
 def test_members_of_other_settings_are_scored_one_after_another() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from steelyard.core.stacked_dropout import TOGETHER, Drops, drawn, factor, kept, level, new_seeds
+from steelyard.core.stacked_dropout import TOGETHER, Drops, drawn, factor, kept, level, new_seeds, part_of
 
 
 @pytest.mark.parametrize("share", [0.1, 0.5, 0.9])
@@ -44,15 +44,18 @@ def test_all_of_the_range_is_drawn_evenly() -> None:
     assert float((numbers <= level(0.25)).double().mean()) == pytest.approx(0.25, abs=0.003)
 
 
-def test_members_of_a_group_have_shares_of_their_own_that_tell_nothing_of_each_other() -> None:
+def test_members_of_a_group_drop_their_shares_and_not_the_same_units() -> None:
     rows, shares = 2000, [0.3, 0.6]
     drops = Drops.draw(shares, [50, 40], rows, 6)
     assert len(drops.seeds) == 2
     groups = [drops.of(group) for group in range(2)]
     for at, share in enumerate(shares):
-        dropped = [groups[j // TOGETHER][at][j % TOGETHER : j % TOGETHER + rows] <= level(share) for j in range(6)]
+        dropped = [part_of(groups[j // TOGETHER][at], j % TOGETHER, rows, (50, 40)[at]) <= level(share) for j in range(6)]
         error = (share * (1 - share) / dropped[0].numel()) ** 0.5
         for one, own in enumerate(dropped):
             assert float(own.double().mean()) == pytest.approx(share, abs=5 * error)
             for other in dropped[:one]:
                 assert float((own & other).double().mean()) == pytest.approx(share**2, abs=8 * error)
+                # What they have in common stands in other units: counts of a unit tell nothing of each other.
+                counts = torch.stack([own.sum(0), other.sum(0)]).double()
+                assert abs(float(torch.corrcoef(counts)[0, 1])) < 0.8

@@ -116,3 +116,48 @@ def test_dropout_after_silu_differs_between_members_and_keeps_its_share() -> Non
     assert float((found == 0).float().mean()) == pytest.approx(0.2, abs=0.03)
     kept_values = torch.where(found == 0, whole_output, found)
     torch.testing.assert_close(kept_values[found != 0], (whole_output / 0.8).expand_as(found)[found != 0], rtol=1e-3, atol=1e-5)
+
+
+def compared(models: list[TableNet]) -> Tensor:
+    """Logits of members, if they are those of the models."""
+    inputs = torch.randn(30, 3)
+    found, wanted = Members(models).train().each(inputs), torch.stack([model(inputs) for model in models])
+    torch.testing.assert_close(found, wanted, rtol=1e-4, atol=1e-5)
+    return found
+
+
+@pytest.mark.parametrize("embedding", ["periodic", "none"])
+def test_columns_hidden_layers_and_the_last_one_are_one_operation(embedding: str) -> None:
+    found = compared([TableNet(2, 3, dropout=0.0, embedding=embedding) for _ in range(2)])
+    assert type(found.grad_fn).__name__ == "SmoothBackward"
+    before = [type(function).__name__ for function, _ in found.grad_fn.next_functions if function is not None]
+    assert set(before) == {"AccumulateGrad"}
+
+
+@pytest.mark.parametrize("embedding", ["periodic", "none"])
+def test_a_hook_on_hidden_layers_is_heard(embedding: str) -> None:
+    models = [TableNet(2, 3, dropout=0.0, embedding=embedding) for _ in range(2)]
+    for model in models:
+        model.body.register_forward_hook(lambda layer, inputs, output: 2 * output)
+    compared(models)
+
+
+def test_features_of_a_subclass_are_what_the_head_sees() -> None:
+    class Doubled(TableNet):
+        def features(self, inputs: Tensor) -> Tensor:  # type: ignore[override]
+            return 2 * super().features(inputs)
+
+    model, inputs = Doubled(2, 3, dropout=0.0), torch.randn(5, 3)
+    assert torch.equal(model(inputs), model.head(model.features(inputs)))
+    compared([model, Doubled(2, 3, dropout=0.0)])
+
+
+@pytest.mark.parametrize("precision", ["bfloat16", "float64"])
+def test_categories_alone_are_looked_up_in_any_precision(precision: str) -> None:
+    models = [TableNet(2, 0, (3,), dropout=0.0) for _ in range(2)]
+    inputs = {"categorical": torch.tensor([[0], [1], [3]])}
+    if precision == "float64":
+        models = [model.double() for model in models]
+    with torch.autocast("cpu", dtype=torch.bfloat16, enabled=precision == "bfloat16"):
+        found, wanted = Members(models).train().each(inputs), torch.stack([model(inputs) for model in models])
+    torch.testing.assert_close(found.float(), wanted.float(), rtol=1e-2, atol=1e-2)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Callable
 from typing import Any
 
@@ -10,8 +11,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from steelyard.core import stacked_smooth
 from steelyard.core.seeds import generator
-from steelyard.core.stacked_dropout import TOGETHER, Drops, factor, level
+from steelyard.core.stacked_dropout import TOGETHER, Drops, factor, level, part_of
 from steelyard.core.stacked_smooth import Given, smooth
 from steelyard.nets.waves import plain_waves, source_of
 
@@ -32,12 +34,16 @@ def ours(inputs: Tensor, shares: tuple[float, float], *numbers: Tensor) -> Tenso
     return smooth(Given(inputs), shares, numbers)
 
 
-def masks_of(shares: tuple[float, ...], widths: list[int], rows: int, members: int) -> list[list[Tensor]]:
-    """What each member keeps of each layer."""
+def masks_of(shares: tuple[float, ...], widths: list[int], rows: int, members: int) -> list[Tensor | None]:
+    """What is kept of each layer, `[k, N, o]`; None where all is."""
     drops = Drops.draw(shares, widths, rows, members)
-    levels = [level(share) for share in shares]
-    own = [[drawn[j % TOGETHER : j % TOGETHER + rows] for drawn in drops.of(j // TOGETHER)] for j in range(members)]
-    return [[part > least for part, least in zip(parts, levels, strict=True)] for parts in own]
+    drawn = [drops.of(j // TOGETHER) for j in range(members)]
+    return [
+        torch.stack([part_of(own[at], j % TOGETHER, rows, width) for j, own in enumerate(drawn)]) > level(share)
+        if share
+        else None
+        for at, (share, width) in enumerate(zip(shares, widths, strict=True))
+    ]
 
 
 def plainly(inputs: Tensor, shares: tuple[float, float], *numbers: Tensor) -> Tensor:
@@ -46,8 +52,8 @@ def plainly(inputs: Tensor, shares: tuple[float, float], *numbers: Tensor) -> Te
         values = torch.baddbmm(numbers[2 * at + 1].unsqueeze(1), values, numbers[2 * at].transpose(1, 2))
         if at < 2:
             values = F.silu(values)
-            if shares[at]:
-                values = values * torch.stack([own[at] for own in masks]) * factor(shares[at])
+            if masks[at] is not None:
+                values = values * masks[at] * factor(shares[at])
     return values
 
 
@@ -143,8 +149,31 @@ def test_only_what_is_asked_for_has_a_gradient(trained):
     torch.testing.assert_close(found, wanted, rtol=1e-4, atol=1e-5)
 
 
-def test_without_gradients_the_values_are_the_same():
+def test_without_gradients_the_values_are_the_same_and_nothing_is_kept(monkeypatch):
     inputs, *numbers = numbers_of(SHAPES[1])
+    kept: list[int] = []
+    run = stacked_smooth._forward
+
+    def counted(*given: Any) -> Any:
+        found = run(*given)
+        kept.append(len(found))
+        return found
+
+    monkeypatch.setattr(stacked_smooth, "_forward", counted)
     found = same_draws(ours, inputs, (0.4, 0.2), *numbers)
+    assert min(kept) > 0
+    kept.clear()
     with torch.no_grad():
         assert torch.equal(same_draws(ours, inputs, (0.4, 0.2), *numbers), found)
+    assert max(kept) == 0
+
+
+def test_what_columns_kept_is_let_go_on_the_way_back():
+    columns, numbers = waves_and_numbers()
+    source = source_of(*columns)
+    assert source is not None
+    basis = weakref.ref(source._basis)
+    found = smooth(source, (0.0, 0.0), numbers)
+    assert basis() is not None
+    found.sum().backward()
+    assert basis() is None
