@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -131,6 +133,19 @@ def _check_folder(out: Path) -> None:
         raise SteelyardError(f"cannot write a model into {out}: it is a file; name another folder with --out")
     if out.is_dir() and any(out.iterdir()) and not (out / "model.json").exists():
         raise SteelyardError(f"{out} holds other files and no model: name another folder with --out")
+    absent = [folder for folder in (out, *out.parents) if not folder.exists()]
+    try:  # now, not after all the training
+        out.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=out):
+            pass
+    except OSError as error:
+        raise SteelyardError(
+            f"cannot write a model into {out} ({error.strerror or error}): name another folder with --out"
+        ) from error
+    finally:
+        for folder in absent:
+            with contextlib.suppress(OSError):
+                folder.rmdir()
 
 
 def _check_metric(options: dict[str, Any]) -> None:

@@ -12,7 +12,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from steelyard.core.errors import UnknownName
+from steelyard.core.errors import ArgumentError, UnknownName
 from steelyard.decisions._arrays import LEAST, Floats, Ints, mass_of
 
 MetricLike: TypeAlias = "str | Callable[..., float]"
@@ -106,7 +106,11 @@ class Judge:
         """How good decisions `[N]` are."""
         if not isinstance(self.metric, str):
             weights = {"sample_weight": self.weight} if self.weighted else {}
-            return float(self.metric(self.target, decided, **weights))
+            value = self.metric(self.target, decided, **weights)
+            try:
+                return float(value)
+            except (TypeError, ValueError):
+                raise ArgumentError("metric", "a function of classes and decisions that gives a number", repr(value)) from None
         classes = len(self.mass)
         right = mass_of(self.target, self.weight * (decided == self.target), classes)
         said = mass_of(decided, self.weight, classes)
@@ -216,6 +220,8 @@ def best_binary(score: Floats, judge: Judge) -> float:
     """The cut of P(class 1) that is best, the nearest to 0.5 of equals: rows at or above it are decided to be of class 1."""
     line = Line.of(-score)
     looked, values = values_along(judge, line, np.zeros(len(score), dtype=np.int64), 1, CUTS_OF_A_FUNCTION)
+    if np.isnan(values).all():
+        raise ArgumentError("metric", "a function that gives a number for some decisions", "NaN for all")
     best = looked[values >= np.nanmax(values) - BETTER]
     cuts = np.array(
         [cut_at(line, int(one)) for one in (best if len(best) <= CUTS_OF_A_FUNCTION else _nearest_half(line, best))]

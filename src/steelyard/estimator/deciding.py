@@ -182,7 +182,8 @@ def cost_matrix(cost: Any, classes: int | None = None) -> np.ndarray:
         raise ArgumentError("decision", "a name, a cost matrix, Thresholds, or a function", type(cost).__name__) from None
     size = table.shape[0] if classes is None and table.ndim == 2 else classes
     if table.shape != (size, size) or not np.isfinite(table).all():
-        raise ArgumentError("decision", f"finite costs of shape [{size}, {size}]: cost[true, decided]", list(table.shape))
+        found = list(table.shape) if table.shape != (size, size) else f"{table.tolist()}"
+        raise ArgumentError("decision", f"finite costs of shape [{size}, {size}]: cost[true, decided]", found)
     return table
 
 

@@ -104,7 +104,14 @@ class TakesTables:
         if reset:
             self._columns = list(frame.columns)
             return frame
-        return frame if list(frame.columns) == self._columns else frame.set_axis(self._columns, axis=1)
+        if list(frame.columns) == self._columns:
+            return frame
+        if is_frame(X) and set(frame.columns) == set(self._columns):
+            raise ValueError(
+                f"The columns of X are those of fit in another order: {', '.join(frame.columns[:5])}, ... after "
+                f"{', '.join(self._columns[:5])}, ...; put them in the order of fit"
+            )
+        return frame.set_axis(self._columns, axis=1)
 
     def _array(self, X: Any, *, reset: bool) -> np.ndarray:
         """X as an array of numbers, or, where it holds text, of objects."""

@@ -133,7 +133,10 @@ def _shift(model: TableModel, file: TableFile, prior: Prior, say: Say) -> Any:
     if isinstance(prior, str) and prior == "em":
         say("estimating the class mix")
         columns = model.encoder.columns()
-        proba = np.concatenate([model.predict_proba(chunk) for chunk in file.chunks(columns, rows=CHUNK)])
+        parts = [model.predict_proba(chunk) for chunk in file.chunks(columns, rows=CHUNK)]
+        if not sum(map(len, parts)):
+            raise DataError(f"{file.path} has no rows")
+        proba = np.concatenate(parts)
     return model.prior_shift(prior, proba)
 
 

@@ -104,7 +104,11 @@ class Metric:
         """A user's function on rows of weight above 0, told the weights if they differ and it takes them."""
         assert self.function is not None
         kept = weights > 0
-        return float(self.function(proba[kept], target[kept], **weights_for(self.function, weights[kept])))
+        value = self.function(proba[kept], target[kept], **weights_for(self.function, weights[kept]))
+        try:
+            return float(value)
+        except (TypeError, ValueError):
+            raise ArgumentError("metric", "a function that gives a number", repr(value)) from None
 
     def _of_decisions(self, confusion: Array) -> Array:
         """`[B]` from confusion matrices `[B, C, C]`, rows the truth."""

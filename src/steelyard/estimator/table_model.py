@@ -92,6 +92,8 @@ class TableModel:
         if isinstance(prior, str):
             if prior != "em" or proba is None:
                 raise ArgumentError("prior", "class shares [C], a mapping from labels to shares, or 'em'", repr(prior))
+            if len(proba) == 0:
+                raise ArgumentError("prior", "class shares, as 'em' estimates them from rows", "'em' and no rows")
             return PriorShift.em(proba, self.prior)
         return PriorShift(self.prior, self._shares(prior))
 
@@ -230,6 +232,9 @@ class TableModel:
     def _shares(self, prior: Any) -> np.ndarray:
         """Class shares `[C]` in the order of the classes, summing to 1."""
         names = self.classes.tolist()
+        index = getattr(prior, "index", None)
+        if index is not None and not callable(index) and index.tolist() != list(range(len(names))):  # a pandas Series
+            prior = dict(zip(index.tolist(), np.asarray(prior).tolist(), strict=True))
         if isinstance(prior, Mapping):
             if set(prior) != set(names):
                 raise ArgumentError("prior", f"a share for each of the classes {names}", f"keys {list(prior)}")

@@ -382,5 +382,15 @@ def _facts(
         "epochs": max((line["epoch"] for line in cohort.history), default=0),
         "seconds": cohort.seconds,
         "vectorised": cohort.vectorised,
-        "notes": list(table.encoder.notes),
+        "notes": [*table.encoder.notes, *_unjudged(table)],
     }
+
+
+def _unjudged(table: Table) -> list[str]:
+    """A note where held-out rows have not all classes."""
+    rows = table.split.judged
+    absent = [name for name, mass in zip(table.class_names, table.class_mass(rows), strict=True) if mass <= 0]
+    if not absent or not len(rows):
+        return []
+    named = ", ".join(f"'{name}'" for name in absent[:5]) + (", ..." if len(absent) > 5 else "")
+    return [f"no row of {named} was held out: the estimate leaves it out, and calibration and decision have not seen it"]

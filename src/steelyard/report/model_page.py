@@ -109,6 +109,9 @@ def verdict(facts: Json) -> str:
             return f"Finds {_percent(recall)} of '{names[one]}'{right}. On {rows:,} test rows: {score}."
     worst = number(test["metrics"].get("worst_recall"))
     tail = f"; the worst class has a recall of {_percent(worst)}" if worst is not None else ""
+    absent = [f"'{name}'" for name, n in zip(names, test["per_class"]["support"], strict=True) if not n]
+    if absent:
+        return f"On {rows:,} test rows, none of them of {', '.join(absent[:5])}, which is not judged: {score}{tail}."
     return f"On {rows:,} test rows of {len(names)} classes: {score}{tail}."
 
 

@@ -84,6 +84,14 @@ def test_a_folder_that_holds_something_else_is_left_alone(tmp_path: Path) -> Non
         _check_folder(tmp_path / "thesis.tex")
 
 
+def test_a_folder_that_cannot_be_is_refused_before_the_training(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("1")
+    with pytest.raises(SteelyardError, match="--out"):
+        _check_folder(tmp_path / "file" / "model")
+    _check_folder(tmp_path / "new" / "model")
+    assert not (tmp_path / "new").exists()  # it was only tried
+
+
 def test_every_option_is_explained() -> None:
     page = CliRunner().invoke(fit, ["--help"]).output
     for parameter in fit.params[1:]:

@@ -151,3 +151,12 @@ def test_a_file_does_not_judge_itself(tmp_path):
     path = written(loans(60), tmp_path / "loans.csv")
     with pytest.raises(ArgumentError, match="another file"):
         FileRequest(path, "defaulted", tmp_path / "." / "loans.csv")
+
+
+def test_test_rows_without_the_target_are_named_by_their_file(tmp_path):
+    path, other = tmp_path / "rows.csv", tmp_path / "other.csv"
+    frame = pd.DataFrame({"x": range(40), "z": [i % 7 for i in range(40)], "defaulted": [i % 2 for i in range(40)]})
+    frame.to_csv(path, index=False)
+    frame.drop(columns="defaulted").to_csv(other, index=False)
+    with pytest.raises(DataError, match=r"other\.csv.*'defaulted', which is the target"):
+        read_for_training(FileRequest(path, "defaulted", test=other))
