@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from steelyard.core.side_by_side import Compiled, side_by_side
-from steelyard.core.stacked_dropout import TOGETHER, Drops, part_of
+from steelyard.core.stacked_dropout import Drops
 from steelyard.core.stacked_products import least, multiply, weight_gradient
 
 
@@ -47,12 +47,8 @@ class Hidden(torch.autograd.Function):
         own = [value if at % 4 < 2 or not shares[at // 4] else value * factors[at // 4] for at, value in enumerate(numbers)]
 
         def work(first: int, last: int) -> list[list[Tensor]]:
-            kept, masks = [], [inputs.new_empty(0)] * len(shares)
-            for j in range(first, last):
-                if any(shares) and (j == first or j % TOGETHER == 0):
-                    masks = [mask.to(inputs.dtype) for mask in drops.of(j // TOGETHER)]
-                kept.append(_forward(inputs, own, masks, j % TOGETHER, levels, eps, found, j, enough))
-            return kept
+            masks = drops.of(first, last, lambda numbers, _: numbers.to(inputs.dtype))
+            return [_forward(inputs, own, mask, levels, eps, found, j, enough) for j, mask in enumerate(masks, first)]
 
         # Without the output: it would hold itself, and never be freed.
         ctx.kept = [kept for part in side_by_side(work, many) for kept in part]
@@ -84,17 +80,13 @@ def _forward_of(
     inputs: Tensor,
     numbers: list[Tensor],
     masks: list[Tensor],
-    number: int,
     levels: list[float],
     eps: list[float],
     found: Tensor,
     j: int,
     enough: int,
 ) -> list[Tensor]:
-    """Of member j, whose number in its group is that of its part of `masks`.
-
-    Keeps, block by block, its input, what comes out of the linear layer, its mean and its deviation.
-    """
+    """Of member j. Keeps, block by block, its input, what comes out of the linear layer, its mean and its deviation."""
     kept: list[Tensor] = []
     values = inputs[j]
     for at in range(len(masks)):
@@ -104,8 +96,7 @@ def _forward_of(
         kept.extend([values, hidden, mean, deviation])
         values = torch.relu_(normal)
         if masks[at].numel() > 0:
-            mask = part_of(masks[at], number, values.size(0), values.size(1))
-            values = torch.ops.aten.threshold_backward(values, mask, levels[at])
+            values = torch.ops.aten.threshold_backward(values, masks[at], levels[at])
     found[j].copy_(values)
     return kept
 

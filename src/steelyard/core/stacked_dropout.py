@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,8 +19,9 @@ TOGETHER = 4
 class Drops:
     """Dropout of layers in a row, for all members.
 
-    `TOGETHER` members have the same numbers, each from another place on (see `part_of`). To each of them its own are
-    independent, as those that it would draw alone; what two members have in common stands in other rows and units of theirs.
+    `TOGETHER` members have the same numbers, each from another place on. To each of them its own are independent, as those that
+    it would draw alone; what two members have in common stands in other places of theirs: at other units, but for layers of
+    very few.
 
     Attributes:
         shares: how much each layer drops, 0 for nothing.
@@ -50,23 +51,38 @@ class Drops:
         """Of each layer."""
         return [factor(share) for share in self.shares]
 
-    def of(self, group: int) -> list[Tensor]:
-        """What is drawn for a group, layer by layer (see `drawn`), in one piece each; its members take `part_of` it."""
+    def of(self, first: int, last: int, made: Callable[[Tensor, float], Tensor]) -> Iterator[list[Tensor]]:
+        """For each member from `first` to `last`, layer by layer, `[rows, width]`; no numbers where nothing is dropped.
+
+        Args:
+            first: from 0.
+            last: one behind the last member.
+            made: what a layer wants of the numbers that are drawn for it (see `drawn`), and of its `level`. Number by number.
+        """
+        group: list[Tensor] = []
+        for member in range(first, last):
+            number = member % TOGETHER
+            if member == first or number == 0:
+                group = [
+                    made(numbers, least) if len(numbers) else numbers
+                    for numbers, least in zip(self._drawn(member // TOGETHER), self.levels, strict=True)
+                ]
+            yield [self._part(layer, number, width) for layer, width in zip(group, self.widths, strict=True)]
+
+    def _drawn(self, group: int) -> list[Tensor]:
+        """Of each layer, in one piece."""
         more = TOGETHER - 1
-        sizes = [torch.Size([self.rows * width + more * (width // 2 + 1)]) for width in self.widths]
+        sizes = [torch.Size([self.rows * width + more * _step(width)]) for width in self.widths]
         return drawn(self.seeds[group], sizes, self.shares)
 
+    def _part(self, layer: Tensor, number: int, width: int) -> Tensor:
+        begin = number * _step(width)
+        return layer[begin : begin + self.rows * width].view(self.rows, width) if len(layer) else layer
 
-def part_of(drawn: Tensor, number: int, rows: int, width: int) -> Tensor:
-    """The numbers `[rows, width]` of the member of a group with this number, from 0, of what is drawn for all. For TorchScript.
 
-    Example:
-        >>> part_of(torch.arange(9), 1, 2, 2)
-        tensor([[2, 3],
-                [4, 5]])
-    """
-    begin = number * (width // 2 + 1)
-    return drawn[begin : begin + rows * width].view(rows, width)
+def _step(width: int) -> int:
+    """From where the numbers of a member begin to where those of the next one do."""
+    return width // 2 + 1
 
 
 def kept(shape: torch.Size, share: float) -> Tensor:

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from steelyard.core.side_by_side import Compiled, side_by_side
-from steelyard.core.stacked_dropout import TOGETHER, Drops, part_of
+from steelyard.core.stacked_dropout import Drops
 from steelyard.core.stacked_products import least, multiply, weight_gradient
 
 DROPPED = -1e19
@@ -134,15 +134,14 @@ class Smooth(torch.autograd.Function):
         drops = Drops.draw(shares, [bias.shape[1] for bias in own[1 : 2 * len(shares) : 2]], rows, many)
         factors = drops.factors
         own = _scaled(own, factors)
-        nothing = [found.new_empty(0)] * len(shares)
+
+        def limit(drawn: Tensor, level: float) -> Tensor:
+            """What hidden values may be at most: far below 0 where they are dropped, far above it elsewhere."""
+            return drawn.to(found.dtype).sub_(level + 0.5).mul_(1e20)
 
         def work(first: int, last: int) -> list[list[Tensor]]:
-            kept, limits = [], nothing
-            for j in range(first, last):
-                if any(shares) and (j == first or j % TOGETHER == 0):
-                    limits = _limits(drops.of(j // TOGETHER), drops.levels, found)
-                kept.append(_forward(source.member(j), own, limits, j % TOGETHER, factors[-1], keep, found, j, enough))
-            return kept
+            limits = enumerate(drops.of(first, last, limit), first)
+            return [_forward(source.member(j), own, each, factors[-1], keep, found, j, enough) for j, each in limits]
 
         ctx.kept = [kept for part in side_by_side(work, many) for kept in part]
         ctx.source, ctx.own, ctx.factors, ctx.count = source, own, factors, len(numbers)
@@ -180,26 +179,17 @@ def _scaled(numbers: Sequence[Tensor], factors: Sequence[float]) -> list[Tensor]
     return [value if by == 1 else value * by for value, by in zip(numbers, behind, strict=False)]
 
 
-def _limits(drawn: Sequence[Tensor], levels: Sequence[float], like: Tensor) -> list[Tensor]:
-    """What hidden values may be at most: far below 0 where they are dropped, far above it elsewhere."""
-    return [
-        numbers.to(like.dtype).sub_(level + 0.5).mul_(1e20) if numbers.numel() else like.new_empty(0)
-        for numbers, level in zip(drawn, levels, strict=True)
-    ]
-
-
 def _forward_of(
     inputs: Tensor,
     numbers: list[Tensor],
     limits: list[Tensor],
-    number: int,
     factor: float,
     keep: bool,
     found: Tensor,
     j: int,
     enough: int,
 ) -> list[Tensor]:
-    """Of member j, whose number in its group is that of its part of `limits`; `factor` is that of the last layer that drops.
+    """Of member j; `factor` is that of the last layer that drops.
 
     Where they are to be kept, gives, layer by layer, its input and its hidden values.
     """
@@ -208,7 +198,7 @@ def _forward_of(
     for at in range(layers):
         hidden = multiply(values, numbers[2 * at][j], numbers[2 * at + 1][j], enough)
         if limits[at].numel() > 0:
-            torch.minimum(hidden, part_of(limits[at], number, hidden.size(0), hidden.size(1)), out=hidden)
+            torch.minimum(hidden, limits[at], out=hidden)
         if keep:
             kept.append(values)
             kept.append(hidden)

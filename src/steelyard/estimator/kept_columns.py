@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterable, Iterator, Sequence
-from pathlib import Path
 from typing import Any
 
 from steelyard.data.raw import Frame
@@ -17,11 +16,10 @@ DIGITS = 15
 """Digits up to which a number of double precision is written back as it was read."""
 
 
-def columns_beside(path: Path, file: TableFile, kept: Sequence[str], rows: int, *, typed: bool) -> Iterable[Frame | None]:
+def columns_beside(file: TableFile, kept: Sequence[str], rows: int, *, typed: bool) -> Iterable[Frame]:
     """The columns to keep, chunk by chunk: they are none of a model's business, so its schema is not asked.
 
     Args:
-        path: of the file.
         file: as the model reads it.
         kept: names of columns.
         rows: of a chunk.
@@ -33,7 +31,7 @@ def columns_beside(path: Path, file: TableFile, kept: Sequence[str], rows: int, 
         return itertools.repeat(None)
     if not file.is_text or not typed:
         return file.verbatim(kept, rows)
-    return _typed(TableFile(path, drop=[name for name in file.columns if name not in kept]), kept, rows)
+    return _typed(TableFile(file.path, drop=[name for name in file.columns if name not in kept]), kept, rows)
 
 
 def _typed(file: TableFile, kept: Sequence[str], rows: int) -> Iterator[Frame]:
@@ -43,7 +41,7 @@ def _typed(file: TableFile, kept: Sequence[str], rows: int) -> Iterator[Frame]:
             look.see(chunk[name])
     whole = [name for name, look in looks.items() if look.whole]
     decimal = [name for name, look in looks.items() if look.decimal and file.kinds[name] == "number"]
-    numbers: Iterable[Frame | None] = file.chunks(decimal, rows) if decimal else itertools.repeat(None)
+    numbers: Iterable[Frame] = file.chunks(decimal, rows) if decimal else itertools.repeat(None)
     for texts, values in zip(file.verbatim(kept, rows), numbers, strict=False):
         columns: dict[str, Any] = {name: looks[name].whole_numbers(texts[name]) for name in whole}
         if values is not None:

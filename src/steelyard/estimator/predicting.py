@@ -88,7 +88,7 @@ def predict_file(
     file = TableFile(path, like=model.facts.get("schema"))
     _refuse_absent(model, file)
     kept = _kept(file, keep, [DECISION, SPREAD, *(f"probability_{name}" for name in names)])
-    beside = columns_beside(path, file, kept, CHUNK, typed=suffix in PARQUET)
+    beside = columns_beside(file, kept, CHUNK, typed=suffix in PARQUET)
     shift = None if prior is None else _shift(model, file, prior, say)
     target = model.prior if shift is None else np.asarray(shift.target_prior, dtype=np.float64)
     counts, unseen, rows = np.zeros(len(names), dtype=np.int64), dict[str, int](), 0
@@ -100,7 +100,7 @@ def predict_file(
             proba = model.proba_of(inputs)
             decided = model.decided(proba, shift)
             shifted = proba if shift is None else shift.proba(proba)
-            columns: dict[str, Any] = {} if others is None else {name: others[name].array for name in kept}
+            columns: dict[str, Any] = {name: others[name].array for name in kept}
             columns[DECISION] = model.classes[decided]
             columns |= {f"probability_{name}": shifted[:, c] for c, name in enumerate(names)}
             if spread:

@@ -203,9 +203,10 @@ def read_for_training(request: FileRequest, say: Say = lambda text: None) -> Fil
 
 def _test_file(request: FileRequest, file: TableFile) -> TableFile:
     assert request.test is not None
-    if request.target not in TableFile(request.test, like={}).columns:
-        raise DataError(f"the test rows ({request.test}) have no column '{request.target}', which is the target")
-    other = TableFile(request.test, target=request.target, like=file.schema())
+    try:
+        other = TableFile(request.test, target=request.target, like=file.schema())
+    except UnknownName:  # the only name that it is asked for
+        raise DataError(f"the test rows ({request.test}) have no column '{request.target}', which is the target") from None
     absent = [name for name in file.columns if name not in other.columns and name not in file.identifiers]
     if absent:
         raise DataError(f"the test rows ({request.test}) have no column '{absent[0]}', which {request.path} has")

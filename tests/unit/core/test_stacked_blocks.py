@@ -12,7 +12,7 @@ from torch import Tensor
 
 from steelyard.core import stacked_blocks
 from steelyard.core.stacked_blocks import Block, Hidden
-from steelyard.core.stacked_dropout import TOGETHER, Drops, factor, level, part_of
+from steelyard.core.stacked_dropout import Drops, factor, level
 from steelyard.core.stacked_products import NEVER
 
 
@@ -24,15 +24,14 @@ def numbers(*shapes: tuple[int, ...]) -> list[Tensor]:
 def reference(inputs: Tensor, blocks: list[Block], values: list[Tensor]) -> Tensor:
     members, rows = inputs.shape[:2]
     drops = Drops.draw([block.share for block in blocks], [bias.shape[1] for bias in values[1::4]], rows, members)
-    drawn = [drops.of(j // TOGETHER) for j in range(members)]
+    drawn = list(drops.of(0, members, lambda numbers, _: numbers))
     for at, block in enumerate(blocks):
         weight, bias, scale, shift = values[4 * at : 4 * at + 4]
         hidden = torch.einsum("kni,koi->kno", inputs, weight) + bias.unsqueeze(1)
         normal = F.layer_norm(hidden, hidden.shape[-1:], eps=block.eps) * scale.unsqueeze(1) + shift.unsqueeze(1)
         inputs = normal.relu()
         if block.share:
-            numbers = [part_of(own[at], j % TOGETHER, rows, bias.shape[1]) for j, own in enumerate(drawn)]
-            inputs = inputs * (torch.stack(numbers) > level(block.share)) * factor(block.share)
+            inputs = inputs * (torch.stack([own[at] for own in drawn]) > level(block.share)) * factor(block.share)
     return inputs
 
 

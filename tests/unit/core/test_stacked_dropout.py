@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from steelyard.core.stacked_dropout import TOGETHER, Drops, drawn, factor, kept, level, new_seeds, part_of
+from steelyard.core.stacked_dropout import Drops, drawn, factor, kept, level, new_seeds
 
 
 @pytest.mark.parametrize("share", [0.1, 0.5, 0.9])
@@ -48,9 +48,12 @@ def test_members_of_a_group_drop_their_shares_and_not_the_same_units() -> None:
     rows, shares = 2000, [0.3, 0.6]
     drops = Drops.draw(shares, [50, 40], rows, 6)
     assert len(drops.seeds) == 2
-    groups = [drops.of(group) for group in range(2)]
+    drawn_for = list(drops.of(0, 6, lambda numbers, _: numbers))
+    (last,) = drops.of(5, 6, lambda numbers, _: numbers)
+    assert all(torch.equal(one, other) for one, other in zip(last, drawn_for[5], strict=True))
     for at, share in enumerate(shares):
-        dropped = [part_of(groups[j // TOGETHER][at], j % TOGETHER, rows, (50, 40)[at]) <= level(share) for j in range(6)]
+        dropped = [own[at] <= level(share) for own in drawn_for]
+        assert dropped[0].shape == (rows, (50, 40)[at])
         error = (share * (1 - share) / dropped[0].numel()) ** 0.5
         for one, own in enumerate(dropped):
             assert float(own.double().mean()) == pytest.approx(share, abs=5 * error)

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from steelyard.core import stacked_smooth
 from steelyard.core.seeds import generator
-from steelyard.core.stacked_dropout import TOGETHER, Drops, factor, level, part_of
+from steelyard.core.stacked_dropout import Drops, factor, level
 from steelyard.core.stacked_smooth import Given, smooth
 from steelyard.nets.waves import plain_waves, source_of
 
@@ -37,13 +37,8 @@ def ours(inputs: Tensor, shares: tuple[float, float], *numbers: Tensor) -> Tenso
 def masks_of(shares: tuple[float, ...], widths: list[int], rows: int, members: int) -> list[Tensor | None]:
     """What is kept of each layer, `[k, N, o]`; None where all is."""
     drops = Drops.draw(shares, widths, rows, members)
-    drawn = [drops.of(j // TOGETHER) for j in range(members)]
-    return [
-        torch.stack([part_of(own[at], j % TOGETHER, rows, width) for j, own in enumerate(drawn)]) > level(share)
-        if share
-        else None
-        for at, (share, width) in enumerate(zip(shares, widths, strict=True))
-    ]
+    drawn = [own for j in range(members) for own in drops.of(j, j + 1, lambda numbers, _: numbers)]
+    return [torch.stack([own[at] for own in drawn]) > level(share) if share else None for at, share in enumerate(shares)]
 
 
 def plainly(inputs: Tensor, shares: tuple[float, float], *numbers: Tensor) -> Tensor:

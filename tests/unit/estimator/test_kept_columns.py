@@ -36,8 +36,8 @@ AS_NUMBERS = {
 def kept(texts: list[str], folder: Path, rows: int = 100) -> pd.Series:
     path = folder / "given.csv"
     pd.DataFrame({"kept": texts, "x": range(len(texts))}).to_csv(path, index=False)
-    chunks = columns_beside(path, TableFile(path), ["kept"], rows, typed=True)
-    return pd.concat([chunk["kept"] for chunk in chunks if chunk is not None], ignore_index=True)
+    chunks = columns_beside(TableFile(path), ["kept"], rows, typed=True)
+    return pd.concat([chunk["kept"] for chunk in chunks], ignore_index=True)
 
 
 @pytest.mark.parametrize("rows", [1, 100])
