@@ -8,7 +8,7 @@ from typing import Any
 
 from steelyard.core.errors import DataError
 from steelyard.report.html import render, write_page
-from steelyard.report.vocabulary import DASH, in_words, metric_of, number
+from steelyard.report.vocabulary import DASH, in_words, listed, metric_of, number
 
 Json = dict[str, Any]
 SCRIPTS = ("base.js", "model.js")
@@ -111,7 +111,7 @@ def verdict(facts: Json) -> str:
     tail = f"; the worst class has a recall of {_percent(worst)}" if worst is not None else ""
     absent = [f"'{name}'" for name, n in zip(names, test["per_class"]["support"], strict=True) if not n]
     if absent:
-        return f"On {rows:,} test rows, none of them of {', '.join(absent[:5])}, which is not judged: {score}{tail}."
+        return f"On {rows:,} test rows, none of them of {listed(absent)}, which is not judged: {score}{tail}."
     return f"On {rows:,} test rows of {len(names)} classes: {score}{tail}."
 
 
