@@ -117,7 +117,7 @@ class CohortTask(Task):
         logits, shares = model.each(batch.inputs), self._shares(batch)
         inputs, rows = logits.shape[1], len(batch.target)
         if shares is None:
-            logits = scaled_gradient(logits, logits.new_full((self.size,), float(self.size)))
+            logits = scaled_gradient(logits, self.size)
         else:
             mass = shares.sum(1)
             logits = scaled_gradient(logits, torch.where(mass > 0, mass.sum() / mass, 0.0))

@@ -247,21 +247,22 @@ def mean_of(logits: Tensor) -> Tensor:
 class _Share(torch.autograd.Function):
     """The identity, whose gradient is multiplied by a factor for each member."""
 
+    # In one method: where `setup_context` stands alone, torch asks for the signature of `forward` at every call.
     @staticmethod
-    def forward(logits: Tensor, factor: Tensor) -> Tensor:
+    def forward(ctx: Any, logits: Tensor, factor: Tensor | float) -> Tensor:
+        ctx.factor = factor
         return logits.view_as(logits)
 
     @staticmethod
-    def setup_context(ctx: Any, inputs: tuple[Tensor, Tensor], output: Tensor) -> None:
-        ctx.save_for_backward(inputs[1])
-
-    @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None]:
-        return grads[0] * ctx.saved_tensors[0].to(grads[0].dtype).reshape(-1, *[1] * (grads[0].ndim - 1)), None
+        factor = ctx.factor
+        if isinstance(factor, Tensor):
+            factor = factor.to(grads[0].dtype).reshape(-1, *[1] * (grads[0].ndim - 1))
+        return grads[0] * factor, None
 
 
-def scaled_gradient(logits: Tensor, factor: Tensor) -> Tensor:
-    """Logits `[k, ...]` as they are; on the way back the gradient of member j is multiplied by `factor[j]`.
+def scaled_gradient(logits: Tensor, factor: Tensor | float) -> Tensor:
+    """Logits `[k, ...]` as they are; on the way back the gradient of member j is multiplied by `factor[j]`, or by a number.
 
     Example:
         >>> logits = torch.zeros(2, 1, requires_grad=True)

@@ -20,8 +20,8 @@ DROPPED = -1e19
 class WayBack(Protocol):
     """Gradients of a source, of one pass back."""
 
-    def member(self, j: int, across: Tensor) -> None:
-        """Take the gradient of member j, `[width, N]`. Called by threads, once a member."""
+    def members(self, first: int, across: Sequence[Tensor]) -> None:
+        """Take the gradients of the members from `first` on, `[width, N]` each. Called by threads, once for each member."""
         ...
 
     def gradients(self) -> Sequence[Tensor | None]:
@@ -42,8 +42,8 @@ class Source(Protocol):
         """`[k, N, width]`."""
         ...
 
-    def member(self, j: int) -> Tensor:
-        """The numbers of member j, `[N, width]`. Called by threads, once a member."""
+    def members(self, first: int, last: int) -> Sequence[Tensor]:
+        """The numbers of the members from `first` to `last`, `[N, width]` each. Called by threads, once for each member."""
         ...
 
     def take(self) -> Sequence[Tensor]:
@@ -70,9 +70,9 @@ class Given:
         self.numbers = (inputs,)
         self.shape = (inputs.shape[0], inputs.shape[1], inputs.shape[2])
 
-    def member(self, j: int) -> Tensor:
+    def members(self, first: int, last: int) -> Sequence[Tensor]:
         """See `Source`."""
-        return self.numbers[0][j]
+        return list(self.numbers[0][first:last])
 
     def take(self) -> Sequence[Tensor]:
         """See `Source`."""
@@ -94,9 +94,10 @@ class _Gathered:
     def __init__(self, found: Tensor) -> None:
         self._found = found
 
-    def member(self, j: int, across: Tensor) -> None:
+    def members(self, first: int, across: Sequence[Tensor]) -> None:
         """See `WayBack`."""
-        self._found[j].copy_(across)
+        for j, own in enumerate(across, first):
+            self._found[j].copy_(own)
 
     def gradients(self) -> Sequence[Tensor]:
         """See `WayBack`."""
@@ -141,7 +142,8 @@ class Smooth(torch.autograd.Function):
 
         def work(first: int, last: int) -> list[list[Tensor]]:
             limits = enumerate(drops.of(first, last, limit), first)
-            return [_forward(source.member(j), own, each, factors[-1], keep, found, j, enough) for j, each in limits]
+            inputs = source.members(first, last)
+            return [_forward(inputs[j - first], own, each, factors[-1], keep, found, j, enough) for j, each in limits]
 
         ctx.kept = [kept for part in side_by_side(work, many) for kept in part]
         ctx.source, ctx.own, ctx.factors, ctx.count = source, own, factors, len(numbers)
@@ -162,10 +164,12 @@ class Smooth(torch.autograd.Function):
         back = source.way_back(taken, asked[:begin]) if further else None
 
         def work(first: int, last: int) -> None:
-            for j in range(first, last):
-                grad = _backward(ctx.own, ctx.kept[j], grads[0], ctx.factors[-1], layers, lowest, further, found, j, enough)
-                if back is not None:
-                    back.member(j, grad)
+            across = [
+                _backward(ctx.own, ctx.kept[j], grads[0], ctx.factors[-1], layers, lowest, further, found, j, enough)
+                for j in range(first, last)
+            ]
+            if back is not None:
+                back.members(first, across)
 
         side_by_side(work, len(grads[0]))
         before = [None] * begin if back is None else back.gradients()

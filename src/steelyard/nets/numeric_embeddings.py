@@ -71,7 +71,7 @@ class PeriodicEmbedding(nn.Module):
         return waves(numeric, self.frequency, self.phase, self.weight, self.bias)
 
     def source(self, numeric: Tensor) -> Source | None:
-        """What `forward` gives, a member at a time, for the layers behind it; None where `forward` is wanted."""
+        """What `forward` gives, some members at a time, for the layers behind it; None where `forward` is wanted."""
         return source_of(numeric, self.frequency, self.phase, self.weight, self.bias)
 
 

@@ -1,15 +1,15 @@
 """Cosines of numeric columns, mixed column by column: what a periodic embedding computes, forward and back.
 
 With `a = 2 pi (w x + b)` the numbers of a column are `[x, A cos(a) + c]`. Written with plain tensor functions this reads and
-writes the `[N, d, K]` angles some ten times. On the CPU the rows lie side by side instead, `[d, K, N]`, so that all of it but
-the cosines is small matrix products, a column each: angles are `[w, b] @ [x, 1]`, what comes out is
+writes the `[N, d, K]` angles some ten times. On the CPU the rows lie side by side instead, `[d, K, N]`: angles are made where
+their cosines then stand, and all else is small matrix products, a column each. What comes out is
 `[A, 1, c] @ [cos(a), x, 1]`, and the gradients are the same products the other way round.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, Literal
 
 import numpy as np
@@ -21,6 +21,8 @@ from steelyard.core.stacked_layers import is_plain
 
 SERIAL = 3
 """Threads of torch up to which numpy, which uses one, has the cosines first: its own are three times as fast."""
+AT_ONCE = 1 << 18
+"""Angles that are made at once, at most, where there are several members."""
 TURN = 2 * math.pi
 
 
@@ -51,7 +53,7 @@ def waves(numeric: Tensor, frequency: Tensor, phase: Tensor, weight: Tensor, bia
 
 
 def source_of(numeric: Tensor, frequency: Tensor, phase: Tensor, weight: Tensor, bias: Tensor) -> MemberWaves | None:
-    """`waves` of members, to be made one member at a time; None where they are made another way."""
+    """`waves` of members, to be made some members at a time; None where they are made another way."""
     if frequency.ndim != 3 or not _is_plain(numeric, frequency):
         return None
     return MemberWaves(numeric, frequency, phase, weight, bias)
@@ -80,7 +82,7 @@ def _is_plain(numeric: Tensor, frequency: Tensor) -> bool:
 
 
 class MemberWaves:
-    """`waves` of members on the CPU, one member at a time: a source for `core.stacked_smooth`.
+    """`waves` of members on the CPU, some members at a time: a source for `core.stacked_smooth`.
 
     Args:
         numbers: x, and w, b, A and c of members, as in `waves`.
@@ -99,20 +101,24 @@ class MemberWaves:
             self.shape = many, rows, columns * width
             self._line = numeric.new_ones(columns, 2, rows)  # [x, 1]
             self._line[:, 0] = numeric.T
-            self._turns = torch.stack([frequency, phase], -1).mul_(TURN)
+            self._turns = torch.stack([frequency, phase]).unsqueeze(-1).mul_(TURN)
             self._mix = weight.new_zeros(many, columns, width, count + 2)  # of cosines, x and 1
             self._mix[:, :, 0, count] = 1
             self._mix[:, :, 1:, :count] = weight.transpose(-1, -2)
             self._mix[:, :, 1:, count + 1] = bias
-            # Of all members where gradients will want it; else of one at a time, which stays in the cache.
+            # Of all members where gradients will want it; else it is let go with those that are asked for.
             self._basis = numeric.new_empty(many, columns, count + 2, rows) if keep else None
 
-    def member(self, j: int) -> Tensor:
-        """What comes out for member j, `[N, d * (v + 1)]`: the numbers of a column lie side by side."""
-        _, columns, count, _ = self._turns.shape
-        basis = self._line.new_empty(columns, count + 2, self.shape[1]) if self._basis is None else self._basis[j]
-        _wave("cos", torch.bmm(self._turns[j], self._line), basis[:, :count])
-        found: Tensor = _mixed(basis, self._line, self._mix[j])
+    def members(self, first: int, last: int) -> Sequence[Tensor]:
+        """What comes out for some of the members, `[N, d * (v + 1)]`: the numbers of a column lie side by side."""
+        found: list[Tensor] = []
+        for own in _ranges(first, last, self._turns[0, 0].numel() * self.shape[1]):
+            if self._basis is None:
+                basis = self._line.new_empty(own.stop - own.start, *self._mix.shape[1::2], self.shape[1])
+            else:
+                basis = self._basis[own]
+            _wave("cos", self._turns[:, own], self._line, basis[:, :, :-2])
+            found += _mixed(basis, self._line, self._mix[own])
         return found
 
     def take(self) -> list[Tensor]:
@@ -142,14 +148,17 @@ class _WavesBack:
         self._for_turns = empty(many, size, 2 * out, count)  # of frequencies and phases, one number that comes out each
         self._for_line = empty(many, size, rows) if columns else None
 
-    def member(self, j: int, across: Tensor) -> None:
-        """Take the gradient of member j, `[d * (v + 1), N]`."""
-        angles, count, for_line = torch.bmm(self._turns[j], self._line), self._turns.shape[2], self._for_line
-        _wave("sin", angles, angles)
-        _unmixed(
-            angles, across, self._line, self._turns[j], self._weight[j], self._basis[j, :, :count], self._for_weight[j],
-            self._for_bias[j], self._for_turns[j], None if for_line is None else for_line[j],
-        )  # fmt: skip
+    def members(self, first: int, across: Sequence[Tensor]) -> None:
+        """Take the gradients of some of the members, `[d * (v + 1), N]` each."""
+        for_line = self._for_line
+        for own in _ranges(first, first + len(across), self._turns[0, 0].numel() * self._line.shape[2]):
+            turns, cosines = self._turns[:, own], self._basis[own, :, :-2]
+            sines = cosines.new_empty(cosines.shape)
+            _wave("sin", turns, self._line, sines)
+            _unmixed(
+                sines, across[own.start - first : own.stop - first], self._line, turns, self._weight[own], cosines,
+                self._for_weight[own], self._for_bias[own], self._for_turns[own], None if for_line is None else for_line[own],
+            )  # fmt: skip
 
     def gradients(self) -> tuple[Tensor | None, ...]:
         """Of the columns, where they are asked for, and of the parameters."""
@@ -165,20 +174,20 @@ class _WavesBack:
 
 
 class Waves(torch.autograd.Function):
-    """`waves` of members on the CPU, one member after another, since what one needs fits into the cache of a core."""
+    """`waves` of members on the CPU."""
 
     @staticmethod
     def forward(ctx: Any, source: MemberWaves, *numbers: Tensor) -> Tensor:
         """`[k, N, d * (v + 1)]`."""
         many, rows, width = source.shape
         if many == 1:  # need not be copied
-            result = source.member(0).unsqueeze(0)
+            result = source.members(0, 1)[0].unsqueeze(0)
         else:
             found = numbers[0].new_empty(many, width, rows)
 
             def work(first: int, last: int) -> None:
-                for j in range(first, last):
-                    found[j].copy_(source.member(j).t())
+                for j, own in enumerate(source.members(first, last), first):
+                    found[j].copy_(own.t())
 
             side_by_side(work, many)
             result = found.transpose(1, 2)
@@ -195,22 +204,22 @@ class Waves(torch.autograd.Function):
         across, back = grads[0].transpose(1, 2), ctx.source.way_back(taken, ctx.needs_input_grad[1:])
 
         def work(first: int, last: int) -> None:
-            for j in range(first, last):
-                back.member(j, across[j])
+            back.members(first, list(across[first:last]))
 
         side_by_side(work, len(across))
         return None, *back.gradients()
 
 
-def _mixed_of(basis: Tensor, line: Tensor, mix: Tensor) -> Tensor:
-    """What comes out for a member, from the cosines that stand in `basis`."""
-    basis[:, basis.size(1) - 2 :].copy_(line)
-    return torch.bmm(mix, basis).flatten(0, 1).t()
+def _mixed_of(basis: Tensor, line: Tensor, mix: Tensor) -> list[Tensor]:
+    """What comes out for members, from the cosines that stand in `basis`."""
+    basis[:, :, basis.size(2) - 2 :].copy_(line)
+    every = torch.bmm(mix.flatten(0, 1), basis.flatten(0, 1)).view(basis.size(0), -1, basis.size(3))
+    return [own.t() for own in every.unbind(0)]
 
 
 def _unmixed_of(
     sines: Tensor,
-    across: Tensor,
+    across: list[Tensor],
     line: Tensor,
     turns: Tensor,
     weight: Tensor,
@@ -220,24 +229,32 @@ def _unmixed_of(
     for_turns: Tensor,
     for_line: Tensor | None,
 ) -> None:
-    """Gradients of a member from those of what came out.
+    """Gradients of members from those of what came out.
 
     For frequencies and phases, the sines are summed up with each number that came out, before these are mixed: so nothing as
     large as the sines is made.
     """
-    out = weight.size(2)
-    grad = across.contiguous().view(line.size(0), out + 1, line.size(2))
-    bent = grad[:, 1:]
-    torch.bmm(bent, cosines.transpose(1, 2), out=for_weight)
-    torch.sum(bent, [2], out=for_bias)
-    both = torch.cat([bent * line[:, :1], bent], 1)
-    torch.bmm(both, sines.transpose(1, 2), out=for_turns)
-    if for_line is not None:
-        slopes = torch.bmm(weight, bent).mul_(sines)
-        torch.sub(grad[:, 0], torch.bmm(turns[:, :, :1].transpose(1, 2), slopes).squeeze(1), out=for_line)
+    out = weight.size(3)
+    for j, own in enumerate(across):
+        grad = own.contiguous().view(line.size(0), out + 1, line.size(2))
+        bent = grad[:, 1:]
+        torch.bmm(bent, cosines[j].transpose(1, 2), out=for_weight[j])
+        torch.sum(bent, [2], out=for_bias[j])
+        both = torch.cat([bent * line[:, :1], bent], 1)
+        torch.bmm(both, sines[j].transpose(1, 2), out=for_turns[j])
+        if for_line is not None:
+            slopes = torch.bmm(weight[j], bent).mul_(sines[j])
+            torch.sub(grad[:, 0], torch.bmm(turns[0, j].transpose(1, 2), slopes).squeeze(1), out=for_line[j])
 
 
 _mixed, _unmixed = Compiled(_mixed_of), Compiled(_unmixed_of)
+
+
+def _ranges(first: int, last: int, size: int) -> Iterator[slice]:
+    """Of members, each of which has so many angles: as many at once as make a call worth it, else what one needs is cached."""
+    step = max(1, AT_ONCE // size)
+    for begin in range(first, last, step):
+        yield slice(begin, min(begin + step, last))
 
 
 def _differentiable(asked: Sequence[bool], numbers: Sequence[Tensor], grad: Tensor) -> tuple[Tensor | None, ...]:
@@ -247,11 +264,13 @@ def _differentiable(asked: Sequence[bool], numbers: Sequence[Tensor], grad: Tens
     return tuple(next(found) if needed else None for needed in asked)
 
 
-def _wave(which: Literal["cos", "sin"], angles: Tensor, out: Tensor) -> None:
-    """Cosines or sines of angles, written to `out`."""
+def _wave(which: Literal["cos", "sin"], turns: Tensor, line: Tensor, out: Tensor) -> None:
+    """Cosines or sines of members' angles, written to `out` `[k, d, K, N]`, where the angles stand before."""
+    torch.mul(turns[0], line[:, :1], out=out).add_(turns[1])
     if torch.get_num_threads() <= SERIAL:
         function = np.cos if which == "cos" else np.sin
-        function(angles.numpy(), out=out.numpy())
+        values = out.numpy()
+        function(values, out=values)
     else:
-        kernel = torch.cos if which == "cos" else torch.sin
-        kernel(angles, out=out)
+        kernel = torch.cos_ if which == "cos" else torch.sin_
+        kernel(out)

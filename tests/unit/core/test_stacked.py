@@ -111,6 +111,8 @@ def test_a_gradient_is_scaled_by_member_alone() -> None:
     found.sin().sum().backward()
     assert logits.grad is not None
     torch.testing.assert_close(logits.grad, logits.detach().cos() * factor[:, None, None])
+    (gradient,) = torch.autograd.grad(scaled_gradient(logits, 3).sin().sum(), logits)
+    torch.testing.assert_close(gradient, 3 * logits.detach().cos())
 
 
 def test_members_are_clipped_each_on_its_own() -> None:

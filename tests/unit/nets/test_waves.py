@@ -41,6 +41,25 @@ def test_the_quick_way_and_its_gradients_are_those_of_the_plain_one(members, col
         torch.testing.assert_close(gradient, other)
 
 
+@pytest.mark.parametrize("most", [1, 2 * 3 * 4 * 9, 10**9])
+def test_members_have_the_same_numbers_however_many_are_made_at_once(most, monkeypatch):
+    numbers = given_numbers(5)
+    wanted = plain_waves(*numbers)
+    weights = torch.randn_like(wanted)
+    others = torch.autograd.grad((wanted * weights).sum(), numbers)
+    made = []
+    real = module._ranges
+    monkeypatch.setattr(module, "AT_ONCE", most)
+    monkeypatch.setattr(module, "_ranges", lambda *asked: (made.append(own) or own for own in real(*asked)))
+    found = waves(*numbers)
+    torch.testing.assert_close(found, wanted)
+    for gradient, other in zip(torch.autograd.grad((found * weights).sum(), numbers), others, strict=True):
+        torch.testing.assert_close(gradient, other)
+    with torch.no_grad():
+        torch.testing.assert_close(waves(*numbers), wanted)
+    assert len(made) == 3 * {1: 5, 2 * 3 * 4 * 9: 3, 10**9: 1}[most]
+
+
 @pytest.mark.parametrize("members", [None, 2])
 def test_gradients_of_every_order_agree_with_finite_differences(members):
     numbers = given_numbers(members, columns=2, count=2, out=1, rows=2)
