@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from steelyard.cli.options import command_line, names_of
+from steelyard.cli.options import command_line, names_of, parts_of
 from steelyard.core.errors import ArgumentError, SteelyardError, UnknownName
 
 if TYPE_CHECKING:
@@ -240,7 +240,7 @@ def _costs(text: str, class_names: tuple[str, ...]) -> np.ndarray:
         raise ArgumentError("--costs", f"left out for more than {MOST_COSTS} classes; in Python, decision=cost matrix", text)
     table = 1.0 - np.eye(len(class_names))
     said = set[tuple[int, int]]()
-    for part in text.split(","):
+    for part in parts_of(text):
         pair, sign, value = part.rpartition("=")
         try:
             cost = float(value)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import datetime
 import shlex
 import sys
@@ -173,9 +174,22 @@ def key_value(option: str, text: str, example: str) -> tuple[str, str]:
     return key.strip(), value.strip()
 
 
+def parts_of(text: str) -> tuple[str, ...]:
+    """What stands between commas, as in a line of a CSV file: a part with a comma of its own stands in quotes.
+
+    Example:
+        >>> parts_of('"rare, large"=0.1, small=0.2')
+        ('rare, large=0.1', 'small=0.2')
+    """
+    try:
+        return tuple(part.strip() for part in next(csv.reader([text or " "], skipinitialspace=True)))
+    except csv.Error:  # a line ends in it
+        return tuple(part.strip() for part in text.split(","))
+
+
 def names_of(text: str | None) -> tuple[str, ...]:
-    """Names separated by commas."""
-    return tuple(name.strip() for name in (text or "").split(",") if name.strip())
+    """Names separated by commas, see `parts_of`."""
+    return tuple(name for name in parts_of(text or "") if name)
 
 
 def seeds_of(text: str) -> tuple[int, ...]:

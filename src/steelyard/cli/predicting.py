@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from steelyard.cli.options import names_of
+from steelyard.cli.options import names_of, parts_of
 from steelyard.core.errors import ArgumentError
 
 if TYPE_CHECKING:
@@ -67,7 +67,7 @@ def _prior(text: str | None, model: TableModel) -> Any:
         return text
     labels = {label_name(label): label for label in model.classes.tolist()}
     shares: dict[Any, float] = {}
-    for part in text.split(","):
+    for part in parts_of(text):
         name, sign, value = (piece.strip() for piece in part.rpartition("="))
         if not (sign and name):
             raise ArgumentError("--prior", "CLASS=SHARE, such as fraud=0.01, or em", repr(part))

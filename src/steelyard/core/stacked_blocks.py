@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from steelyard.core.side_by_side import Compiled, side_by_side
-from steelyard.core.stacked_dropout import Drops
+from steelyard.core.stacked_dropout import TOGETHER, Drops, part_of
 from steelyard.core.stacked_products import least, multiply, weight_gradient
 
 
@@ -47,8 +47,9 @@ class Hidden(torch.autograd.Function):
         own = [value if at % 4 < 2 or not shares[at // 4] else value * factors[at // 4] for at, value in enumerate(numbers)]
 
         def work(first: int, last: int) -> list[list[Tensor]]:
-            masks = drops.of(first, last, lambda numbers, _: numbers.to(inputs.dtype))
-            return [_forward(inputs, own, mask, levels, eps, found, j, enough) for j, mask in enumerate(masks, first)]
+            drawn = drops.drawn(first, last)
+            part: list[list[Tensor]] = _forward(inputs, own, drawn, levels, TOGETHER, eps, found, first, last, enough)
+            return part
 
         # Without the output: it would hold itself, and never be freed.
         ctx.kept = [kept for part in side_by_side(work, many) for kept in part]
@@ -65,8 +66,7 @@ class Hidden(torch.autograd.Function):
         found, enough = [torch.empty_like(value) for value in numbers], least()
 
         def work(first: int, last: int) -> None:
-            for j in range(first, last):
-                _backward(output, ctx.own, ctx.kept[j], grads[0], for_inputs, found, j, enough)
+            _backward(output, ctx.own, ctx.kept[first:last], grads[0], for_inputs, found, first, enough)
 
         side_by_side(work, len(inputs))
         for at, by in enumerate(ctx.factors):
@@ -77,6 +77,29 @@ class Hidden(torch.autograd.Function):
 
 
 def _forward_of(
+    inputs: Tensor,
+    numbers: list[Tensor],
+    drawn: list[list[Tensor]],
+    levels: list[float],
+    together: int,
+    eps: list[float],
+    found: Tensor,
+    first: int,
+    last: int,
+    enough: int,
+) -> list[list[Tensor]]:
+    """Of the members from `first` to `last`. Keeps what `_of_member` does."""
+    kept: list[list[Tensor]] = []
+    masks: list[Tensor] = []
+    for j in range(first, last):
+        if j == first or j % together == 0:
+            masks = [layer.to(inputs.dtype) for layer in drawn[j // together - first // together]]
+        own = [part_of(mask, j, together, inputs.size(1), numbers[4 * at].size(1)) for at, mask in enumerate(masks)]
+        kept.append(_of_member(inputs, numbers, own, levels, eps, found, j, enough))
+    return kept
+
+
+def _of_member(
     inputs: Tensor,
     numbers: list[Tensor],
     masks: list[Tensor],
@@ -102,6 +125,21 @@ def _forward_of(
 
 
 def _backward_of(
+    output: Tensor,
+    numbers: list[Tensor],
+    kept: list[list[Tensor]],
+    grads: Tensor,
+    for_inputs: Tensor | None,
+    found: list[Tensor],
+    first: int,
+    enough: int,
+) -> None:
+    """Of the members from `first` on, written to `for_inputs` and `found`."""
+    for at, own in enumerate(kept):
+        _back_of_member(output, numbers, own, grads, for_inputs, found, first + at, enough)
+
+
+def _back_of_member(
     output: Tensor,
     numbers: list[Tensor],
     kept: list[Tensor],

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+import itertools
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -51,33 +52,20 @@ class Drops:
         """Of each layer."""
         return [factor(share) for share in self.shares]
 
-    def of(self, first: int, last: int, made: Callable[[Tensor, float], Tensor]) -> Iterator[list[Tensor]]:
-        """For each member from `first` to `last`, layer by layer, `[rows, width]`; no numbers where nothing is dropped.
-
-        Args:
-            first: from 0.
-            last: one behind the last member.
-            made: what a layer wants of the numbers that are drawn for it (see `drawn`), and of its `level`. Number by number.
-        """
-        group: list[Tensor] = []
-        for member in range(first, last):
-            number = member % TOGETHER
-            if member == first or number == 0:
-                group = [
-                    made(numbers, least) if len(numbers) else numbers
-                    for numbers, least in zip(self._drawn(member // TOGETHER), self.levels, strict=True)
-                ]
-            yield [self._part(layer, number, width) for layer, width in zip(group, self.widths, strict=True)]
-
-    def _drawn(self, group: int) -> list[Tensor]:
-        """Of each layer, in one piece."""
+    def drawn(self, first: int, last: int) -> list[list[Tensor]]:
+        """Of each group that has members from `first` to `last`, layer by layer, what `part_of` takes (see `drawn`)."""
         more = TOGETHER - 1
         sizes = [torch.Size([self.rows * width + more * _step(width)]) for width in self.widths]
-        return drawn(self.seeds[group], sizes, self.shares)
+        return [drawn(self.seeds[group], sizes, self.shares) for group in range(first // TOGETHER, -(-last // TOGETHER))]
 
-    def _part(self, layer: Tensor, number: int, width: int) -> Tensor:
-        begin = number * _step(width)
-        return layer[begin : begin + self.rows * width].view(self.rows, width) if len(layer) else layer
+
+def part_of(layer: Tensor, member: int, together: int, rows: int, width: int) -> Tensor:
+    """What a member has of what is drawn for its group, or of what was made of it, `[rows, width]`; nothing of nothing.
+
+    For TorchScript, too. `together` is `TOGETHER`.
+    """
+    begin = member % together * _step(width)
+    return layer[begin : begin + rows * width].view(rows, width) if layer.numel() > 0 else layer
 
 
 def _step(width: int) -> int:
@@ -118,9 +106,13 @@ def drawn(seed: int, shapes: Sequence[torch.Size], shares: Sequence[float]) -> l
     sizes = [shape.numel() if _dropped(share) else 0 for shape, share in zip(shapes, shares, strict=True)]
     if not any(sizes):
         return [torch.empty(0, dtype=torch.int16)] * len(sizes)
-    words: np.ndarray = np.random.SFC64(seed).random_raw(-(-sum(sizes) // 4))
-    numbers = torch.from_numpy(words.view(np.int16))[: sum(sizes)].split(sizes)
-    return [own.view(shape) if size else own for own, shape, size in zip(numbers, shapes, sizes, strict=True)]
+    # By numpy, which keeps the interpreter while it cuts: threads that give it away at each call wait for each other.
+    numbers: np.ndarray = np.random.SFC64(seed).random_raw(-(-sum(sizes) // 4)).view(np.int16)
+    ends = itertools.accumulate(sizes)
+    return [
+        torch.from_numpy(numbers[end - size : end].reshape(shape if size else 0))
+        for shape, size, end in zip(shapes, sizes, ends, strict=True)
+    ]
 
 
 def level(share: float) -> float:

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from steelyard.core.side_by_side import Compiled, side_by_side
-from steelyard.core.stacked_dropout import Drops
+from steelyard.core.stacked_dropout import TOGETHER, Drops, part_of
 from steelyard.core.stacked_products import least, multiply, weight_gradient
 
 DROPPED = -1e19
@@ -134,16 +134,12 @@ class Smooth(torch.autograd.Function):
         found = own[0].new_empty(many, rows, own[-1].shape[1])
         drops = Drops.draw(shares, [bias.shape[1] for bias in own[1 : 2 * len(shares) : 2]], rows, many)
         factors = drops.factors
-        own = _scaled(own, factors)
-
-        def limit(drawn: Tensor, level: float) -> Tensor:
-            """What hidden values may be at most: far below 0 where they are dropped, far above it elsewhere."""
-            return drawn.to(found.dtype).sub_(level + 0.5).mul_(1e20)
+        own, levels = _scaled(own, factors), drops.levels
 
         def work(first: int, last: int) -> list[list[Tensor]]:
-            limits = enumerate(drops.of(first, last, limit), first)
-            inputs = source.members(first, last)
-            return [_forward(inputs[j - first], own, each, factors[-1], keep, found, j, enough) for j, each in limits]
+            drawn, inputs = drops.drawn(first, last), source.members(first, last)
+            part: list[list[Tensor]] = _forward(inputs, own, drawn, levels, TOGETHER, factors[-1], keep, found, first, enough)
+            return part
 
         ctx.kept = [kept for part in side_by_side(work, many) for kept in part]
         ctx.source, ctx.own, ctx.factors, ctx.count = source, own, factors, len(numbers)
@@ -164,10 +160,8 @@ class Smooth(torch.autograd.Function):
         back = source.way_back(taken, asked[:begin]) if further else None
 
         def work(first: int, last: int) -> None:
-            across = [
-                _backward(ctx.own, ctx.kept[j], grads[0], ctx.factors[-1], layers, lowest, further, found, j, enough)
-                for j in range(first, last)
-            ]
+            kept, factor = ctx.kept[first:last], ctx.factors[-1]
+            across = _backward(ctx.own, kept, grads[0], factor, layers, lowest, further, found, first, enough)
             if back is not None:
                 back.members(first, across)
 
@@ -184,6 +178,39 @@ def _scaled(numbers: Sequence[Tensor], factors: Sequence[float]) -> list[Tensor]
 
 
 def _forward_of(
+    inputs: list[Tensor],
+    numbers: list[Tensor],
+    drawn: list[list[Tensor]],
+    levels: list[float],
+    together: int,
+    factor: float,
+    keep: bool,
+    found: Tensor,
+    first: int,
+    enough: int,
+) -> list[list[Tensor]]:
+    """Of the members from `first` on; `factor` is that of the last layer that drops.
+
+    Where they are to be kept, gives of each member, layer by layer, its input and its hidden values.
+    """
+    kept: list[list[Tensor]] = []
+    limits: list[Tensor] = []
+    for at, values in enumerate(inputs):
+        j = first + at
+        if at == 0 or j % together == 0:
+            group = drawn[j // together - first // together]
+            limits = [_limit(layer, levels[i], found) for i, layer in enumerate(group)]
+        own = [part_of(limit, j, together, values.size(0), numbers[2 * i].size(1)) for i, limit in enumerate(limits)]
+        kept.append(_of_member(values, numbers, own, factor, keep, found, j, enough))
+    return kept
+
+
+def _limit(drawn: Tensor, level: float, like: Tensor) -> Tensor:
+    """What hidden values may be at most: far below 0 where they are dropped, far above it elsewhere."""
+    return drawn.to(like.dtype).sub_(level + 0.5).mul_(1e20)
+
+
+def _of_member(
     inputs: Tensor,
     numbers: list[Tensor],
     limits: list[Tensor],
@@ -193,10 +220,6 @@ def _forward_of(
     j: int,
     enough: int,
 ) -> list[Tensor]:
-    """Of member j; `factor` is that of the last layer that drops.
-
-    Where they are to be kept, gives, layer by layer, its input and its hidden values.
-    """
     kept: list[Tensor] = []
     values, layers = inputs, len(limits)
     for at in range(layers):
@@ -219,6 +242,28 @@ def _forward_of(
 
 def _backward_of(
     numbers: list[Tensor],
+    kept: list[list[Tensor]],
+    grads: Tensor,
+    factor: float,
+    layers: int,
+    lowest: int,
+    further: bool,
+    found: list[Tensor],
+    first: int,
+    enough: int,
+) -> list[Tensor]:
+    """Of the members from `first` on, of the layers down to the lowest, written to `found`.
+
+    Gives those of their inputs `[width, N]`, where they are wanted further.
+    """
+    return [
+        _back_of_member(numbers, own, grads, factor, layers, lowest, further, found, first + at, enough)
+        for at, own in enumerate(kept)
+    ]
+
+
+def _back_of_member(
+    numbers: list[Tensor],
     kept: list[Tensor],
     grads: Tensor,
     factor: float,
@@ -229,10 +274,6 @@ def _backward_of(
     j: int,
     enough: int,
 ) -> Tensor:
-    """Of member j, of the layers down to the lowest, written to `found`.
-
-    Gives that of its inputs `[width, N]`, where it is wanted further.
-    """
     count = len(numbers) // 2
     grad = grads[j]
     if count == layers and factor != 1:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -28,6 +30,34 @@ def as_array(values: Any) -> NDArray[Any]:
     if isinstance(values, Tensor):
         values = upcast(values.detach()).cpu()  # numpy has no bfloat16
     return np.asarray(values)
+
+
+def as_number(value: Any, argument: str, expected: str, fits: Callable[[float], bool]) -> float:
+    """A number that fits, which NaN and text do not.
+
+    Raises:
+        ArgumentError: it does not.
+    """
+    try:
+        number = math.nan if isinstance(value, str) else float(value)
+    except (TypeError, ValueError):
+        number = math.nan
+    if not fits(number):
+        raise ArgumentError(argument, expected, f"{value!r:.60}")
+    return number
+
+
+def as_floats(values: Any, argument: str, expected: str) -> Floats:
+    """Numbers as float64, of whatever shape.
+
+    Raises:
+        ArgumentError: no numbers.
+    """
+    try:
+        found: Floats = as_array(values).astype(np.float64)
+    except (TypeError, ValueError):
+        raise ArgumentError(argument, expected, f"{values!r:.60}") from None
+    return found
 
 
 def as_scores(scores: Any, argument: str) -> Floats:
@@ -101,7 +131,7 @@ def as_weight(sample_weight: Any, rows: int) -> Floats:
     """
     if sample_weight is None:
         return np.ones(rows)
-    weight = as_array(sample_weight).astype(np.float64)
+    weight = as_floats(sample_weight, "sample_weight", f"numbers of shape [{rows}], one weight a row")
     if weight.shape != (rows,):
         raise ArgumentError("sample_weight", f"of shape [{rows}], one weight a row", f"shape {list(weight.shape)}")
     if not np.isfinite(weight).all() or weight.min() < 0 or weight.sum() == 0:
@@ -115,10 +145,7 @@ def as_prior(prior: Any, argument: str, classes: int | None = None, *, zeros: bo
     Raises:
         ArgumentError: another shape, not finite, negative, zeros where there may be none, or a sum other than 1.
     """
-    try:
-        shares = as_array(prior).astype(np.float64)
-    except (TypeError, ValueError):
-        raise ArgumentError(argument, "class shares [C]", f"{prior!r:.60}") from None
+    shares = as_floats(prior, argument, "class shares [C]")
     size = shares.shape[0] if classes is None and shares.ndim == 1 else classes
     if shares.shape != (size,) or shares.size < 2:
         expected = "class shares of shape [C], two or more" if classes is None else f"class shares of shape [{classes}]"

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from steelyard.core.errors import ArgumentError
 from steelyard.core.loss import check_classes
-from steelyard.decisions._arrays import as_array, as_proba, as_target, log_proba_of, reaches
+from steelyard.decisions._arrays import as_floats, as_proba, as_target, log_proba_of, reaches
 
 OUTSIDE = 1000.0
 """By how much the log-probability of a class outside the set is lowered: its probability is 0 beside those inside."""
@@ -60,7 +60,7 @@ class ClassConformal(nn.Module):
 
     def __init__(self, alpha: Any = 0.1) -> None:
         super().__init__()
-        values = as_array(alpha).astype(np.float64)
+        values = as_floats(alpha, "alpha", "above 0 and below 1, a number or one a class [C]")
         if values.ndim > 1 or values.size == 0 or not ((values > 0) & (values < 1)).all():
             raise ArgumentError("alpha", "above 0 and below 1, a number or one a class [C]", f"{alpha!r:.60}")
         self.register_buffer("alpha", torch.from_numpy(np.array(values)))

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from steelyard.core.errors import ArgumentError
-from steelyard.decisions._arrays import Floats, as_array
+from steelyard.decisions._arrays import Floats, as_array, as_floats
 from steelyard.decisions._search import MetricLike
 from steelyard.decisions.thresholds import Thresholds
 
@@ -45,10 +45,7 @@ class LabelThresholds(nn.Module):
 
     def __init__(self, thresholds: Any) -> None:
         super().__init__()
-        try:
-            values = np.array(as_array(thresholds), dtype=np.float64)
-        except (TypeError, ValueError):
-            raise ArgumentError("thresholds", "a number for each label [L]", f"{thresholds!r:.60}") from None
+        values = as_floats(thresholds, "thresholds", "a number for each label [L]")
         if values.ndim != 1 or len(values) == 0 or not np.isfinite(values).all() or values.min() < 0:
             raise ArgumentError("thresholds", "a finite number, 0 or more, for each label [L]", f"{values.tolist()!r:.60}")
         self.register_buffer("thresholds", torch.from_numpy(values))

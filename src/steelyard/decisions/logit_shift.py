@@ -7,8 +7,8 @@ import math
 from torch import Tensor, nn
 
 from steelyard.core.counts import CountsLike, prior
-from steelyard.core.errors import ArgumentError
 from steelyard.core.loss import check_classes, upcast
+from steelyard.decisions._arrays import as_number
 
 
 class LogitShift(nn.Module):
@@ -42,9 +42,7 @@ class LogitShift(nn.Module):
 
     def __init__(self, class_counts: CountsLike, tau: float = 1.0) -> None:
         super().__init__()
-        if not (math.isfinite(tau) and tau >= 0):
-            raise ArgumentError("tau", "a finite number, 0 or more", tau)
-        self.tau = float(tau)
+        self.tau = tau = as_number(tau, "tau", "a finite number, 0 or more", lambda value: 0 <= value < math.inf)
         self.register_buffer("shift", (-tau * prior(class_counts).log()).float())
 
     def forward(self, logits: Tensor) -> Tensor:

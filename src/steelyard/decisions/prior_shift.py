@@ -12,6 +12,7 @@ from steelyard.core.errors import ArgumentError, DataError
 from steelyard.core.loss import check_classes, upcast
 from steelyard.decisions._arrays import (
     Floats,
+    as_number,
     as_prior,
     as_proba,
     as_target,
@@ -134,8 +135,8 @@ class PriorShift(nn.Module):
         """
         values = as_proba(proba)
         source = as_prior(source_prior, "source_prior", values.shape[1])
-        if iterations < 1:
-            raise ArgumentError("iterations", "1 or more", iterations)
+        as_number(iterations, "iterations", "1 or more", lambda value: value >= 1)
+        as_number(tolerance, "tolerance", "a number, 0 or more", lambda value: value >= 0)
         weight = as_weight(sample_weight, len(values))
         found, change = _expectation_maximisation(values / source, weight / weight.sum(), source, iterations, tolerance)
         made = cls(source, _kept(found))

@@ -7,8 +7,8 @@ import math
 import torch
 from torch import Tensor, nn
 
-from steelyard.core.errors import ArgumentError
 from steelyard.core.loss import upcast
+from steelyard.decisions._arrays import as_number
 
 
 class Scale(nn.Module):
@@ -34,9 +34,8 @@ class Scale(nn.Module):
 
     def __init__(self, factor: float) -> None:
         super().__init__()
-        if not (math.isfinite(factor) and factor > 0):
-            raise ArgumentError("factor", "a finite number above 0", factor)
-        self.register_buffer("factor", torch.tensor(float(factor)))
+        factor = as_number(factor, "factor", "a finite number above 0", lambda value: 0 < value < math.inf)
+        self.register_buffer("factor", torch.tensor(factor))
 
     def forward(self, logits: Tensor) -> Tensor:
         """Scaled scores `[N, C]`."""

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from steelyard.core.errors import ArgumentError, CombinationError
 from steelyard.core.head import find_head
 from steelyard.core.loss import check_classes, upcast
+from steelyard.decisions._arrays import as_number
 
 FLOOR = 1e-6
 """Norms below this share of the largest are treated as this, so that a class whose weights are zero has the score 0."""
@@ -55,9 +56,8 @@ class TauNormalize(nn.Module):
 
     def __init__(self, tau: float = 1.0, *, keep_bias: bool = False) -> None:
         super().__init__()
-        if not (math.isfinite(tau) and tau >= 0):
-            raise ArgumentError("tau", "a finite number, 0 or more", tau)
-        self.tau, self.keep_bias = float(tau), bool(keep_bias)
+        self.tau = as_number(tau, "tau", "a finite number, 0 or more", lambda value: 0 <= value < math.inf)
+        self.keep_bias = bool(keep_bias)
         # In a tuple, so that it is no submodule: its weights belong to the model's state, and its head is the model's.
         self._model: tuple[nn.Module, ...] = ()
 

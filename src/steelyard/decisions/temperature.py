@@ -15,7 +15,8 @@ from steelyard.core.loss import check_classes, upcast
 from steelyard.decisions._arrays import (
     Floats,
     Ints,
-    as_array,
+    as_floats,
+    as_number,
     as_scores,
     as_target,
     as_weight,
@@ -77,16 +78,16 @@ class Temperature(nn.Module):
 
     def __init__(self, temperature: float = 1.0, bias: Any = None, zero: float | None = None) -> None:
         super().__init__()
-        if not (math.isfinite(temperature) and temperature > 0):
-            raise ArgumentError("temperature", "a finite number above 0", temperature)
-        self.register_buffer("temperature", torch.tensor(float(temperature), dtype=torch.float64))
-        values = None if bias is None else torch.from_numpy(as_array(bias).astype(np.float64))
+        number = as_number(temperature, "temperature", "a finite number above 0", lambda value: 0 < value < math.inf)
+        self.register_buffer("temperature", torch.tensor(number, dtype=torch.float64))
+        values = None if bias is None else torch.from_numpy(as_floats(bias, "bias", "finite numbers of shape [C], or None"))
         if values is not None and (values.ndim != 1 or len(values) < 2 or not bool(values.isfinite().all())):
             raise ArgumentError("bias", "finite numbers of shape [C], or None", f"shape {list(values.shape)}: {bias!r:.60}")
         self.register_buffer("bias", values)
-        if zero is not None and not (math.isfinite(zero) and zero < 0):
-            raise ArgumentError("zero", "a finite number below 0, the logarithm of a probability, or None", zero)
-        self.register_buffer("zero", None if zero is None else torch.tensor(float(zero), dtype=torch.float64))
+        if zero is not None:
+            expected = "a finite number below 0, the logarithm of a probability, or None"
+            zero = as_number(zero, "zero", expected, lambda value: -math.inf < value < 0)
+        self.register_buffer("zero", None if zero is None else torch.tensor(zero, dtype=torch.float64))
 
     def forward(self, scores: Tensor) -> Tensor:
         """Calibrated scores `[N, C]`."""

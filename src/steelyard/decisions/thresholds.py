@@ -14,8 +14,9 @@ from steelyard.decisions._arrays import (
     LEAST,
     Floats,
     Ints,
-    as_array,
     as_class,
+    as_floats,
+    as_number,
     as_prior,
     as_proba,
     as_target,
@@ -237,8 +238,8 @@ class Thresholds(nn.Module):
             >>> Thresholds.for_recall(rows, [0, 1, 1, 0], recall=0.5).thresholds[1].item()
             0.35
         """
-        if not 0 < recall <= 1:
-            raise ArgumentError("recall", "above 0, and at most 1, which no decision can exceed", recall)
+        expected = "above 0, and at most 1, which no decision can exceed"
+        recall = as_number(recall, "recall", expected, lambda value: 0 < value <= 1)
         if prefer not in ("precision", "alerts"):
             raise ArgumentError("prefer", "'precision' or 'alerts'", repr(prefer))
         values = as_proba(proba)
@@ -295,13 +296,9 @@ class Thresholds(nn.Module):
             )
             raise ArgumentError("alerts", "given with `rows_per_day`, or `share` alone", given or "none of them")
         if alerts is not None and rows_per_day is not None:
-            if not (np.isfinite(rows_per_day) and rows_per_day > 0):
-                raise ArgumentError("rows_per_day", "a finite number above 0", rows_per_day)
-            if not alerts >= 0:
-                raise ArgumentError("alerts", "0 or more", alerts)
-            share = min(1.0, alerts / rows_per_day)
-        if share is None or not 0 <= share <= 1:
-            raise ArgumentError("share", "from 0 to 1", share)
+            rows = as_number(rows_per_day, "rows_per_day", "a finite number above 0", lambda value: 0 < value < np.inf)
+            share = min(1.0, as_number(alerts, "alerts", "0 or more", lambda value: value >= 0) / rows)
+        share = as_number(share, "share", "from 0 to 1", lambda value: 0 <= value <= 1)
         values = as_proba(proba)
         chosen, weight = as_class(positive, values.shape[1]), as_weight(sample_weight, len(values))
         line = Line.of(-values[:, chosen])
@@ -361,10 +358,7 @@ def _log(value: float) -> float:
 
 def _checked_thresholds(thresholds: Any, positive: int | None) -> tuple[Floats, int]:
     """Thresholds `[C]`, and the class that its own threshold decides for, -1 for none."""
-    try:
-        values = np.array(as_array(thresholds), dtype=np.float64)
-    except (TypeError, ValueError):
-        raise ArgumentError("thresholds", "a number, or numbers of shape [C]", f"{thresholds!r:.60}") from None
+    values = as_floats(thresholds, "thresholds", "a number, or numbers of shape [C]")
     if values.ndim == 0:
         values = np.array([max(1.0 - float(values), 0.0), float(values)])
     if values.ndim != 1 or len(values) < 2:
@@ -378,10 +372,7 @@ def _checked_thresholds(thresholds: Any, positive: int | None) -> tuple[Floats, 
 
 
 def _checked_cost(cost: Any) -> Floats:
-    try:
-        table = np.array(as_array(cost), dtype=np.float64)
-    except (TypeError, ValueError):
-        raise ArgumentError("cost", "numbers of shape [C, C]: cost[true, decided]", f"{cost!r:.60}") from None
+    table = as_floats(cost, "cost", "numbers of shape [C, C]: cost[true, decided]")
     if table.ndim != 2 or table.shape[0] != table.shape[1] or len(table) < 2:
         raise ArgumentError("cost", "of shape [C, C], two classes or more: cost[true, decided]", f"shape {list(table.shape)}")
     if not np.isfinite(table).all():

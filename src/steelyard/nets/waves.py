@@ -112,13 +112,10 @@ class MemberWaves:
     def members(self, first: int, last: int) -> Sequence[Tensor]:
         """What comes out for some of the members, `[N, d * (v + 1)]`: the numbers of a column lie side by side."""
         found: list[Tensor] = []
-        for own in _ranges(first, last, self._turns[0, 0].numel() * self.shape[1]):
-            if self._basis is None:
-                basis = self._line.new_empty(own.stop - own.start, *self._mix.shape[1::2], self.shape[1])
-            else:
-                basis = self._basis[own]
-            _wave("cos", self._turns[:, own], self._line, basis[:, :, :-2])
-            found += _mixed(basis, self._line, self._mix[own])
+        for begin, end in _ranges(first, last, self._turns[0, 0].numel() * self.shape[1]):
+            basis, angles = _begun(self._turns, self._line, self._basis, begin, end)
+            _wave("cos", angles)
+            found += _mixed(basis, self._line, self._mix, begin, end)
         return found
 
     def take(self) -> list[Tensor]:
@@ -150,14 +147,12 @@ class _WavesBack:
 
     def members(self, first: int, across: Sequence[Tensor]) -> None:
         """Take the gradients of some of the members, `[d * (v + 1), N]` each."""
-        for_line = self._for_line
-        for own in _ranges(first, first + len(across), self._turns[0, 0].numel() * self._line.shape[2]):
-            turns, cosines = self._turns[:, own], self._basis[own, :, :-2]
-            sines = cosines.new_empty(cosines.shape)
-            _wave("sin", turns, self._line, sines)
+        for begin, end in _ranges(first, first + len(across), self._turns[0, 0].numel() * self._line.shape[2]):
+            angles = _angles(self._turns, self._line, None, begin, end)
+            _wave("sin", angles)
             _unmixed(
-                sines, across[own.start - first : own.stop - first], self._line, turns, self._weight[own], cosines,
-                self._for_weight[own], self._for_bias[own], self._for_turns[own], None if for_line is None else for_line[own],
+                angles, across[begin - first : end - first], self._line, self._turns, self._weight, self._basis,
+                self._for_weight, self._for_bias, self._for_turns, self._for_line, begin, end,
             )  # fmt: skip
 
     def gradients(self) -> tuple[Tensor | None, ...]:
@@ -210,10 +205,27 @@ class Waves(torch.autograd.Function):
         return None, *back.gradients()
 
 
-def _mixed_of(basis: Tensor, line: Tensor, mix: Tensor) -> list[Tensor]:
-    """What comes out for members, from the cosines that stand in `basis`."""
+def _angles_of(turns: Tensor, line: Tensor, out: Tensor | None, begin: int, end: int) -> Tensor:
+    """Angles of the members from `begin` to `end`, `[., d, K, N]`, written to `out` if it is there."""
+    own = turns[:, begin:end]
+    if out is None:
+        out = line.new_empty([end - begin, own.size(2), own.size(3), line.size(2)])
+    return torch.mul(own[0], line[:, :1], out=out).add_(own[1])
+
+
+def _begun_of(turns: Tensor, line: Tensor, basis: Tensor | None, begin: int, end: int) -> tuple[Tensor, Tensor]:
+    """Of the members from `begin` to `end` what `_mixed` takes, a part of the basis if there is one, and the angles in it."""
+    if basis is None:
+        own = line.new_empty([end - begin, turns.size(2), turns.size(3) + 2, line.size(2)])
+    else:
+        own = basis[begin:end]
+    return own, _angles_of(turns, line, own[:, :, : turns.size(3)], begin, end)
+
+
+def _mixed_of(basis: Tensor, line: Tensor, mix: Tensor, begin: int, end: int) -> list[Tensor]:
+    """What comes out for the members from `begin` to `end`, from the cosines that stand in `basis`."""
     basis[:, :, basis.size(2) - 2 :].copy_(line)
-    every = torch.bmm(mix.flatten(0, 1), basis.flatten(0, 1)).view(basis.size(0), -1, basis.size(3))
+    every = torch.bmm(mix[begin:end].flatten(0, 1), basis.flatten(0, 1)).view(end - begin, -1, basis.size(3))
     return [own.t() for own in every.unbind(0)]
 
 
@@ -223,38 +235,41 @@ def _unmixed_of(
     line: Tensor,
     turns: Tensor,
     weight: Tensor,
-    cosines: Tensor,
+    basis: Tensor,
     for_weight: Tensor,
     for_bias: Tensor,
     for_turns: Tensor,
     for_line: Tensor | None,
+    begin: int,
+    end: int,
 ) -> None:
-    """Gradients of members from those of what came out.
+    """Gradients of the members from `begin` to `end` from those of what came out.
 
     For frequencies and phases, the sines are summed up with each number that came out, before these are mixed: so nothing as
     large as the sines is made.
     """
-    out = weight.size(3)
-    for j, own in enumerate(across):
+    out, count = weight.size(3), weight.size(2)
+    for at, own in enumerate(across):
+        j = begin + at
         grad = own.contiguous().view(line.size(0), out + 1, line.size(2))
         bent = grad[:, 1:]
-        torch.bmm(bent, cosines[j].transpose(1, 2), out=for_weight[j])
+        torch.bmm(bent, basis[j, :, :count].transpose(1, 2), out=for_weight[j])
         torch.sum(bent, [2], out=for_bias[j])
         both = torch.cat([bent * line[:, :1], bent], 1)
-        torch.bmm(both, sines[j].transpose(1, 2), out=for_turns[j])
+        torch.bmm(both, sines[at].transpose(1, 2), out=for_turns[j])
         if for_line is not None:
-            slopes = torch.bmm(weight[j], bent).mul_(sines[j])
+            slopes = torch.bmm(weight[j], bent).mul_(sines[at])
             torch.sub(grad[:, 0], torch.bmm(turns[0, j].transpose(1, 2), slopes).squeeze(1), out=for_line[j])
 
 
-_mixed, _unmixed = Compiled(_mixed_of), Compiled(_unmixed_of)
+_angles, _begun, _mixed, _unmixed = Compiled(_angles_of), Compiled(_begun_of), Compiled(_mixed_of), Compiled(_unmixed_of)
 
 
-def _ranges(first: int, last: int, size: int) -> Iterator[slice]:
+def _ranges(first: int, last: int, size: int) -> Iterator[tuple[int, int]]:
     """Of members, each of which has so many angles: as many at once as make a call worth it, else what one needs is cached."""
     step = max(1, AT_ONCE // size)
     for begin in range(first, last, step):
-        yield slice(begin, min(begin + step, last))
+        yield begin, min(begin + step, last)
 
 
 def _differentiable(asked: Sequence[bool], numbers: Sequence[Tensor], grad: Tensor) -> tuple[Tensor | None, ...]:
@@ -264,13 +279,12 @@ def _differentiable(asked: Sequence[bool], numbers: Sequence[Tensor], grad: Tens
     return tuple(next(found) if needed else None for needed in asked)
 
 
-def _wave(which: Literal["cos", "sin"], turns: Tensor, line: Tensor, out: Tensor) -> None:
-    """Cosines or sines of members' angles, written to `out` `[k, d, K, N]`, where the angles stand before."""
-    torch.mul(turns[0], line[:, :1], out=out).add_(turns[1])
+def _wave(which: Literal["cos", "sin"], angles: Tensor) -> None:
+    """Cosines or sines, in the place of their angles."""
     if torch.get_num_threads() <= SERIAL:
         function = np.cos if which == "cos" else np.sin
-        values = out.numpy()
+        values = angles.numpy()
         function(values, out=values)
     else:
         kernel = torch.cos_ if which == "cos" else torch.sin_
-        kernel(out)
+        kernel(angles)

@@ -20,6 +20,8 @@ def test_costs_are_zero_where_right_and_one_where_nothing_was_said() -> None:
     assert table.tolist() == [[0, 2.5, 1], [100, 0, 1], [1, 1, 0]]
     assert _costs("fraud:fraud=-3", NAMES)[1, 1] == -3
     assert _costs("a:b:fraud=7,fraud:a:b=8", NAMES)[[2, 1], [1, 2]].tolist() == [7, 8]  # a name may hold a colon
+    found = _costs('"small:rare, large=9","rare, large":small=7', ("small", "rare, large"))
+    assert found.tolist() == [[0, 9], [7, 0]]
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
+from steelyard.cli.options import names_of
 from steelyard.cli.predicting import _prior, predict
 from steelyard.core.errors import ArgumentError
 from steelyard.estimator.predicting import Predicted
@@ -23,6 +24,15 @@ def test_the_class_that_is_left_out_gets_the_rest() -> None:
 def test_names_of_classes_may_hold_equals_signs() -> None:
     model = SimpleNamespace(classes=np.array(["k=1", "k=2"]))
     assert _prior("k=2=0.25", model) == {"k=2": 0.25, "k=1": 0.75}  # type: ignore[arg-type]
+
+
+def test_names_with_commas_stand_in_quotes() -> None:
+    model = SimpleNamespace(classes=np.array(["rare, large", 'si"ze', "rest"]))
+    found = _prior('"rare, large"=0.25, si"ze=0.5', model)  # type: ignore[arg-type]
+    assert found == {"rare, large": 0.25, 'si"ze': 0.5, "rest": 0.25}
+    assert names_of('"a, b", c,,"d"') == ("a, b", "c", "d")
+    assert names_of("a\nb,c") == ("a\nb", "c")
+    assert names_of(None) == names_of("") == names_of(" , ") == ()
 
 
 @pytest.mark.parametrize(

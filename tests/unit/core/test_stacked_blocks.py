@@ -8,6 +8,7 @@ import weakref
 import pytest
 import torch
 import torch.nn.functional as F
+from dropped import parts_of
 from torch import Tensor
 
 from steelyard.core import stacked_blocks
@@ -24,7 +25,7 @@ def numbers(*shapes: tuple[int, ...]) -> list[Tensor]:
 def reference(inputs: Tensor, blocks: list[Block], values: list[Tensor]) -> Tensor:
     members, rows = inputs.shape[:2]
     drops = Drops.draw([block.share for block in blocks], [bias.shape[1] for bias in values[1::4]], rows, members)
-    drawn = list(drops.of(0, members, lambda numbers, _: numbers))
+    drawn = [parts_of(drops, j) for j in range(members)]
     for at, block in enumerate(blocks):
         weight, bias, scale, shift = values[4 * at : 4 * at + 4]
         hidden = torch.einsum("kni,koi->kno", inputs, weight) + bias.unsqueeze(1)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 import torch
+from dropped import parts_of
 
-from steelyard.core.stacked_dropout import Drops, drawn, factor, kept, level, new_seeds
+from steelyard.core.stacked_dropout import TOGETHER, Drops, drawn, factor, kept, level, new_seeds, part_of
 
 
 @pytest.mark.parametrize("share", [0.1, 0.5, 0.9])
@@ -48,9 +49,11 @@ def test_members_of_a_group_drop_their_shares_and_not_the_same_units() -> None:
     rows, shares = 2000, [0.3, 0.6]
     drops = Drops.draw(shares, [50, 40], rows, 6)
     assert len(drops.seeds) == 2
-    drawn_for = list(drops.of(0, 6, lambda numbers, _: numbers))
-    (last,) = drops.of(5, 6, lambda numbers, _: numbers)
-    assert all(torch.equal(one, other) for one, other in zip(last, drawn_for[5], strict=True))
+    drawn_for = [parts_of(drops, member) for member in range(6)]
+    assert [len(drops.drawn(*of)) for of in [(0, 6), (0, 4), (3, 5), (4, 6), (2, 3)]] == [2, 1, 2, 1, 1]
+    for group, member in zip(drops.drawn(3, 6), (3, 5), strict=True):
+        own = [part_of(layer, member, TOGETHER, rows, width) for layer, width in zip(group, drops.widths, strict=True)]
+        assert all(torch.equal(one, other) for one, other in zip(own, drawn_for[member], strict=True))
     for at, share in enumerate(shares):
         dropped = [own[at] <= level(share) for own in drawn_for]
         assert dropped[0].shape == (rows, (50, 40)[at])

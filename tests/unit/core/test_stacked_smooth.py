@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import torch
 import torch.nn.functional as F
+from dropped import parts_of
 from torch import Tensor
 
 from steelyard.core import stacked_smooth
@@ -37,7 +38,7 @@ def ours(inputs: Tensor, shares: tuple[float, float], *numbers: Tensor) -> Tenso
 def masks_of(shares: tuple[float, ...], widths: list[int], rows: int, members: int) -> list[Tensor | None]:
     """What is kept of each layer, `[k, N, o]`; None where all is."""
     drops = Drops.draw(shares, widths, rows, members)
-    drawn = [own for j in range(members) for own in drops.of(j, j + 1, lambda numbers, _: numbers)]
+    drawn = [parts_of(drops, j) for j in range(members)]
     return [torch.stack([own[at] for own in drawn]) > level(share) if share else None for at, share in enumerate(shares)]
 
 
@@ -151,7 +152,7 @@ def test_without_gradients_the_values_are_the_same_and_nothing_is_kept(monkeypat
 
     def counted(*given: Any) -> Any:
         found = run(*given)
-        kept.append(len(found))
+        kept.extend(len(own) for own in found)
         return found
 
     monkeypatch.setattr(stacked_smooth, "_forward", counted)

@@ -5,6 +5,16 @@ import pytest
 import torch
 
 from steelyard.core.errors import ArgumentError, DataError
+from steelyard.decisions import (
+    ClassConformal,
+    LabelThresholds,
+    LogitShift,
+    PriorShift,
+    Scale,
+    TauNormalize,
+    Temperature,
+    Thresholds,
+)
 from steelyard.decisions._arrays import as_class, as_proba, as_target, finite_logs, like, log_proba_of, need_all, reaches
 
 
@@ -63,3 +73,46 @@ def test_scores_become_log_probabilities_and_those_are_left_as_they_are() -> Non
     logs = torch.log_softmax(scores, 1)
     assert torch.allclose(log_proba_of(scores + 3), logs)
     assert torch.equal(log_proba_of(logs), logs)
+
+
+PROBA, TARGET = np.array([[0.9, 0.1], [0.4, 0.6]]), [0, 1]
+
+
+@pytest.mark.parametrize("wrong", ["x", "0.5", float("nan"), [0.5, 0.5], object()])
+@pytest.mark.parametrize(
+    ("argument", "make"),
+    [
+        ("recall", lambda value: Thresholds.for_recall(PROBA, TARGET, recall=value)),
+        ("share", lambda value: Thresholds.for_alerts(PROBA, share=value)),
+        ("alerts", lambda value: Thresholds.for_alerts(PROBA, value, 10)),
+        ("rows_per_day", lambda value: Thresholds.for_alerts(PROBA, 1, value)),
+        ("iterations", lambda value: PriorShift.em(PROBA, [0.5, 0.5], iterations=value)),
+        ("tolerance", lambda value: PriorShift.em(PROBA, [0.5, 0.5], tolerance=value)),
+        ("temperature", Temperature),
+        ("zero", lambda value: Temperature(zero=value)),
+        ("tau", lambda value: LogitShift([1, 2], value)),
+        ("tau", TauNormalize),
+        ("factor", Scale),
+    ],
+)
+def test_what_is_no_number_is_refused_by_the_argument_s_name(argument, make, wrong):
+    with pytest.raises(ArgumentError, match=f"argument `{argument}` should be"):
+        make(wrong)
+
+
+@pytest.mark.parametrize("wrong", ["x", ["a", "b"], [object(), 1], [[1], [1, 2]]])
+@pytest.mark.parametrize(
+    ("argument", "make"),
+    [
+        ("sample_weight", lambda value: Thresholds.for_alerts(PROBA, share=0.5, sample_weight=value)),
+        ("alpha", ClassConformal),
+        ("bias", lambda value: Temperature(bias=value)),
+        ("thresholds", Thresholds),
+        ("cost", Thresholds.for_costs),
+        ("source_prior", lambda value: PriorShift(value, [0.5, 0.5])),
+        ("thresholds", LabelThresholds),
+    ],
+)
+def test_what_are_no_numbers_is_refused_by_the_argument_s_name(argument, make, wrong):
+    with pytest.raises(ArgumentError, match=f"argument `{argument}` should be"):
+        make(wrong)
