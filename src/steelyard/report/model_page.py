@@ -101,18 +101,17 @@ def verdict(facts: Json) -> str:
     metric = metric_of(facts["metric"])
     value = metric.text(number(test["metrics"].get(facts["metric"])))
     score = f"{in_words(metric)} {value}{metric.unit}{_interval(facts['metric'], test)}"
+    absent = [f"'{name}'" for name, n in zip(names, test["per_class"]["support"], strict=True) if not n]
+    judged = f"{rows:,} test rows" + (f", none of them of {listed(absent)}, which is not judged" if absent else "")
     if len(names) == 2:
         one = rare(facts["data"]["counts"]["train"])
         recall, precision = (number(test["per_class"][kind][one]) for kind in ("recall", "precision"))
         if recall is not None:
             right = f"; {_percent(precision)} of those it names are right" if precision is not None else "; it names no row"
-            return f"Finds {_percent(recall)} of '{names[one]}'{right}. On {rows:,} test rows: {score}."
+            return f"Finds {_percent(recall)} of '{names[one]}'{right}. On {judged}: {score}."
     worst = number(test["metrics"].get("worst_recall"))
     tail = f"; the worst class has a recall of {_percent(worst)}" if worst is not None else ""
-    absent = [f"'{name}'" for name, n in zip(names, test["per_class"]["support"], strict=True) if not n]
-    if absent:
-        return f"On {rows:,} test rows, none of them of {listed(absent)}, which is not judged: {score}{tail}."
-    return f"On {rows:,} test rows of {len(names)} classes: {score}{tail}."
+    return f"On {judged if absent else f'{judged} of {len(names)} classes'}: {score}{tail}."
 
 
 def trust(facts: Json) -> str:

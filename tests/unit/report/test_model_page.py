@@ -46,6 +46,13 @@ def test_a_metric_of_decisions_that_was_asked_for_leads_the_scores():
     assert context(facts)["scores"][0]["label"] == "Expected cost"
 
 
+def test_the_frequent_one_of_two_classes_is_named_where_no_test_row_is_of_it():
+    facts = facts_of_a_model()
+    facts["test"]["per_class"]["support"] = [0, 400]
+    said = verdict(facts)
+    assert said.startswith("Finds ") and "On 400 test rows, none of them of 'no', which is not judged: " in said
+
+
 def test_several_classes_are_judged_by_the_metric_and_the_worst_class():
     facts = facts_of_a_model(("a", "b", "c"))
     worst = min(facts["test"]["per_class"]["recall"])
