@@ -3,8 +3,8 @@
 Torch's own threads share one operation and wait for each other after it, turning all the while. A step of several small
 networks is hundreds of operations of some 30 microseconds, for which that costs about as much as it saves. Threads of Python
 do better where they seldom need the interpreter, which one thread has at a time: so what they run is TorchScript, a sequence
-of operations that Python does not see, and numpy. While they work, torch's own threads must not: there would be more of them
-than processors.
+of operations that Python does not see, and numpy, in few calls: each gives the interpreter away. While they work, torch's own
+threads must not: there would be more of them than processors.
 """
 
 from __future__ import annotations
