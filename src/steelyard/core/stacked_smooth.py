@@ -134,15 +134,15 @@ class Smooth(torch.autograd.Function):
         found = own[0].new_empty(many, rows, own[-1].shape[1])
         drops = Drops.draw(shares, [bias.shape[1] for bias in own[1 : 2 * len(shares) : 2]], rows, many)
         factors = drops.factors
-        own, levels = _scaled(own, factors), drops.levels
+        levels = drops.levels
 
         def work(first: int, last: int) -> list[list[Tensor]]:
             drawn, inputs = drops.drawn(first, last), source.members(first, last)
-            part: list[list[Tensor]] = _forward(inputs, own, drawn, levels, TOGETHER, factors[-1], keep, found, first, enough)
+            part: list[list[Tensor]] = _forward(inputs, own, drawn, levels, TOGETHER, factors, keep, found, first, enough)
             return part
 
         ctx.kept = [kept for part in side_by_side(work, many) for kept in part]
-        ctx.source, ctx.own, ctx.factors, ctx.count = source, own, factors, len(numbers)
+        ctx.source, ctx.factors, ctx.count = source, factors, len(numbers)
         ctx.save_for_backward(*numbers, *source.take())
         return found
 
@@ -151,30 +151,23 @@ class Smooth(torch.autograd.Function):
         """Gradients of those numbers that somebody asks for."""
         source, (_, _, _, *asked) = ctx.source, ctx.needs_input_grad
         begin, enough = len(source.numbers), least()
-        own, taken = ctx.saved_tensors[begin : ctx.count], ctx.saved_tensors[ctx.count :]
+        own, taken = list(ctx.saved_tensors[begin : ctx.count]), ctx.saved_tensors[ctx.count :]
         if torch.is_grad_enabled():  # to be differentiated again
             return _differentiable(ctx, asked, own, grads[0])
-        further, layers = any(asked[:begin]), len(ctx.factors)
+        further = any(asked[:begin])
         lowest = 0 if further else asked[begin:].index(True) // 2
         found = [torch.empty_like(value) for value in own]
         back = source.way_back(taken, asked[:begin]) if further else None
 
         def work(first: int, last: int) -> None:
-            kept, factor = ctx.kept[first:last], ctx.factors[-1]
-            across = _backward(ctx.own, kept, grads[0], factor, layers, lowest, further, found, first, enough)
+            across = _backward(own, ctx.kept[first:last], grads[0], ctx.factors, lowest, further, found, first, enough)
             if back is not None:
                 back.members(first, across)
 
         side_by_side(work, len(grads[0]))
         before = [None] * begin if back is None else back.gradients()
-        every = zip((*before, *_scaled(found, ctx.factors)), asked, strict=True)
+        every = zip((*before, *found), asked, strict=True)
         return None, None, None, *(value if needed else None for value, needed in every)
-
-
-def _scaled(numbers: Sequence[Tensor], factors: Sequence[float]) -> list[Tensor]:
-    """The numbers, each weight multiplied by what dropout makes of what is kept of its inputs."""
-    behind = [1.0, 1.0, *(by for each in factors for by in (each, 1.0))]
-    return [value if by == 1 else value * by for value, by in zip(numbers, behind, strict=False)]
 
 
 def _forward_of(
@@ -183,13 +176,13 @@ def _forward_of(
     drawn: list[list[Tensor]],
     levels: list[float],
     together: int,
-    factor: float,
+    factors: list[float],
     keep: bool,
     found: Tensor,
     first: int,
     enough: int,
 ) -> list[list[Tensor]]:
-    """Of the members from `first` on; `factor` is that of the last layer that drops.
+    """Of the members from `first` on.
 
     Where they are to be kept, gives of each member, layer by layer, its input and its hidden values.
     """
@@ -201,7 +194,7 @@ def _forward_of(
             group = drawn[j // together - first // together]
             limits = [_limit(layer, levels[i], found) for i, layer in enumerate(group)]
         own = [part_of(limit, j, together, values.size(0), numbers[2 * i].size(1)) for i, limit in enumerate(limits)]
-        kept.append(_of_member(values, numbers, own, factor, keep, found, j, enough))
+        kept.append(_of_member(values, numbers, own, factors, keep, found, j, enough))
     return kept
 
 
@@ -214,7 +207,7 @@ def _of_member(
     inputs: Tensor,
     numbers: list[Tensor],
     limits: list[Tensor],
-    factor: float,
+    factors: list[float],
     keep: bool,
     found: Tensor,
     j: int,
@@ -223,7 +216,7 @@ def _of_member(
     kept: list[Tensor] = []
     values, layers = inputs, len(limits)
     for at in range(layers):
-        hidden = multiply(values, numbers[2 * at][j], numbers[2 * at + 1][j], enough)
+        hidden = multiply(values, _scaled(numbers[2 * at][j], factors, at), numbers[2 * at + 1][j], enough)
         if limits[at].numel() > 0:
             torch.minimum(hidden, limits[at], out=hidden)
         if keep:
@@ -234,9 +227,10 @@ def _of_member(
     if 2 * layers < len(numbers):
         if keep:
             kept.append(values)
-        found[j].copy_(multiply(values, numbers[2 * layers][j], numbers[2 * layers + 1][j], enough))
-    elif factor != 1:
-        values.mul_(factor)
+        weight = _scaled(numbers[2 * layers][j], factors, layers)
+        found[j].copy_(multiply(values, weight, numbers[2 * layers + 1][j], enough))
+    elif factors[layers - 1] != 1:
+        values.mul_(factors[layers - 1])
     return kept
 
 
@@ -244,8 +238,7 @@ def _backward_of(
     numbers: list[Tensor],
     kept: list[list[Tensor]],
     grads: Tensor,
-    factor: float,
-    layers: int,
+    factors: list[float],
     lowest: int,
     further: bool,
     found: list[Tensor],
@@ -257,8 +250,7 @@ def _backward_of(
     Gives those of their inputs `[width, N]`, where they are wanted further.
     """
     return [
-        _back_of_member(numbers, own, grads, factor, layers, lowest, further, found, first + at, enough)
-        for at, own in enumerate(kept)
+        _back_of_member(numbers, own, grads, factors, lowest, further, found, first + at, enough) for at, own in enumerate(kept)
     ]
 
 
@@ -266,31 +258,35 @@ def _back_of_member(
     numbers: list[Tensor],
     kept: list[Tensor],
     grads: Tensor,
-    factor: float,
-    layers: int,
+    factors: list[float],
     lowest: int,
     further: bool,
     found: list[Tensor],
     j: int,
     enough: int,
 ) -> Tensor:
-    count = len(numbers) // 2
+    count, layers = len(numbers) // 2, len(factors)
     grad = grads[j]
-    if count == layers and factor != 1:
-        grad = grad * factor
+    if count == layers and factors[layers - 1] != 1:
+        grad = grad * factors[layers - 1]
     for back in range(count - lowest):
         at = count - 1 - back
         if at < count - 1:
             torch.ops.aten.silu_backward(grad, kept[2 * at + 1], grad_input=grad)
         elif at < layers:
             grad = torch.ops.aten.silu_backward(grad, kept[2 * at + 1])
-        found[2 * at][j].copy_(weight_gradient(grad, kept[2 * at], enough))
+        found[2 * at][j].copy_(_scaled(weight_gradient(grad, kept[2 * at], enough), factors, at))
         torch.sum(grad, [0], out=found[2 * at + 1][j])
         if at > lowest:
-            grad = multiply(grad, numbers[2 * at][j].t(), None, enough)
+            grad = multiply(grad, _scaled(numbers[2 * at][j], factors, at).t(), None, enough)
         elif further:
             grad = multiply(numbers[0][j].t(), grad, None, enough)
     return grad
+
+
+def _scaled(weight: Tensor, factors: list[float], at: int) -> Tensor:
+    """Of layer `at`, multiplied by what dropout makes of what it keeps of the layer before."""
+    return weight * factors[at - 1] if at > 0 and factors[at - 1] != 1 else weight
 
 
 _forward, _backward = Compiled(_forward_of), Compiled(_backward_of)

@@ -95,40 +95,36 @@ class MemberWaves:
     def __init__(self, *numbers: Tensor) -> None:
         self.numbers = numbers
         keep = torch.is_grad_enabled() and any(value.requires_grad for value in numbers)
+        numeric, frequency, _, weight, _ = numbers
+        (many, columns, count), rows = frequency.shape, len(numeric)
+        self.shape = many, rows, columns * (weight.shape[-1] + 1)
         with torch.no_grad():
-            numeric, frequency, phase, weight, bias = numbers
-            (many, columns, count), rows, width = frequency.shape, len(numeric), weight.shape[-1] + 1
-            self.shape = many, rows, columns * width
             self._line = numeric.new_ones(columns, 2, rows)  # [x, 1]
             self._line[:, 0] = numeric.T
-            self._turns = torch.stack([frequency, phase]).unsqueeze(-1).mul_(TURN)
-            self._mix = weight.new_zeros(many, columns, width, count + 2)  # of cosines, x and 1
-            self._mix[:, :, 0, count] = 1
-            self._mix[:, :, 1:, :count] = weight.transpose(-1, -2)
-            self._mix[:, :, 1:, count + 1] = bias
             # Of all members where gradients will want it; else it is let go with those that are asked for.
             self._basis = numeric.new_empty(many, columns, count + 2, rows) if keep else None
 
     def members(self, first: int, last: int) -> Sequence[Tensor]:
         """What comes out for some of the members, `[N, d * (v + 1)]`: the numbers of a column lie side by side."""
+        _, frequency, phase, weight, bias = self.numbers
         found: list[Tensor] = []
-        for begin, end in _ranges(first, last, self._turns[0, 0].numel() * self.shape[1]):
-            basis, angles = _begun(self._turns, self._line, self._basis, begin, end)
+        for begin, end in _ranges(first, last, frequency.shape[1] * frequency.shape[2] * self.shape[1]):
+            basis, angles = _begun(frequency, phase, self._line, self._basis, begin, end)
             _wave("cos", angles)
-            found += _mixed(basis, self._line, self._mix, begin, end)
+            found += _mixed(basis, self._line, weight, bias, begin, end)
         return found
 
     def take(self) -> list[Tensor]:
-        """What stands for x, for w and b, and the cosines, where they were kept."""
+        """What stands for x, and the cosines, where they were kept."""
         if self._basis is None:
             return []
-        taken, self._basis = [self._line, self._turns, self._basis], None
+        taken, self._basis = [self._line, self._basis], None
         return taken
 
     def way_back(self, taken: Sequence[Tensor], asked: Sequence[bool]) -> _WavesBack:
         """For gradients of the parameters, and of the columns only where they are asked for."""
-        line, turns, basis = taken
-        return _WavesBack(line, turns, basis, self.numbers[3].detach(), columns=asked[0])
+        line, basis = taken
+        return _WavesBack(line, basis, [value.detach() for value in self.numbers[1:4]], columns=asked[0])
 
     def plain(self) -> Tensor:
         """`plain_waves`."""
@@ -138,31 +134,30 @@ class MemberWaves:
 class _WavesBack:
     """Gradients of `MemberWaves`, of one pass back."""
 
-    def __init__(self, line: Tensor, turns: Tensor, basis: Tensor, weight: Tensor, *, columns: bool) -> None:
-        self._line, self._turns, self._basis, self._weight = line, turns, basis, weight
-        (many, size, count, out), rows, empty = weight.shape, line.shape[2], line.new_empty
+    def __init__(self, line: Tensor, basis: Tensor, numbers: Sequence[Tensor], *, columns: bool) -> None:
+        self._line, self._basis, self._numbers = line, basis, numbers
+        (many, size, count, out), rows, empty = numbers[2].shape, line.shape[2], line.new_empty
         self._for_weight, self._for_bias = empty(many, size, out, count), empty(many, size, out)
-        self._for_turns = empty(many, size, 2 * out, count)  # of frequencies and phases, one number that comes out each
+        self._for_turns = empty(many, size, 2, count)  # of frequencies and phases
         self._for_line = empty(many, size, rows) if columns else None
 
     def members(self, first: int, across: Sequence[Tensor]) -> None:
         """Take the gradients of some of the members, `[d * (v + 1), N]` each."""
-        for begin, end in _ranges(first, first + len(across), self._turns[0, 0].numel() * self._line.shape[2]):
-            angles = _angles(self._turns, self._line, None, begin, end)
+        frequency, phase, weight = self._numbers
+        for begin, end in _ranges(first, first + len(across), frequency.shape[1] * frequency.shape[2] * self._line.shape[2]):
+            angles = _angles(frequency, phase, self._line, None, begin, end)
             _wave("sin", angles)
             _unmixed(
-                angles, across[begin - first : end - first], self._line, self._turns, self._weight, self._basis,
+                angles, across[begin - first : end - first], self._line, frequency, weight, self._basis,
                 self._for_weight, self._for_bias, self._for_turns, self._for_line, begin, end,
             )  # fmt: skip
 
     def gradients(self) -> tuple[Tensor | None, ...]:
         """Of the columns, where they are asked for, and of the parameters."""
-        out = self._weight.shape[3]
-        turns = self._for_turns.unflatten(2, (2, out)).mul(self._weight.mT.unsqueeze(2)).sum(3).mul_(-TURN)
         return (
             None if self._for_line is None else self._for_line.sum(0).T,
-            turns[:, :, 0],
-            turns[:, :, 1],
+            self._for_turns[:, :, 0],
+            self._for_turns[:, :, 1],
             self._for_weight.mT,
             self._for_bias,
         )
@@ -205,27 +200,35 @@ class Waves(torch.autograd.Function):
         return None, *back.gradients()
 
 
-def _angles_of(turns: Tensor, line: Tensor, out: Tensor | None, begin: int, end: int) -> Tensor:
+def _angles_of(frequency: Tensor, phase: Tensor, line: Tensor, out: Tensor | None, begin: int, end: int) -> Tensor:
     """Angles of the members from `begin` to `end`, `[., d, K, N]`, written to `out` if it is there."""
-    own = turns[:, begin:end]
+    turn = 2 * math.pi
+    by, more = frequency[begin:end].unsqueeze(-1) * turn, phase[begin:end].unsqueeze(-1) * turn
     if out is None:
-        out = line.new_empty([end - begin, own.size(2), own.size(3), line.size(2)])
-    return torch.mul(own[0], line[:, :1], out=out).add_(own[1])
+        out = line.new_empty([end - begin, by.size(1), by.size(2), line.size(2)])
+    return torch.mul(by, line[:, :1], out=out).add_(more)
 
 
-def _begun_of(turns: Tensor, line: Tensor, basis: Tensor | None, begin: int, end: int) -> tuple[Tensor, Tensor]:
+def _begun_of(
+    frequency: Tensor, phase: Tensor, line: Tensor, basis: Tensor | None, begin: int, end: int
+) -> tuple[Tensor, Tensor]:
     """Of the members from `begin` to `end` what `_mixed` takes, a part of the basis if there is one, and the angles in it."""
     if basis is None:
-        own = line.new_empty([end - begin, turns.size(2), turns.size(3) + 2, line.size(2)])
+        own = line.new_empty([end - begin, frequency.size(1), frequency.size(2) + 2, line.size(2)])
     else:
         own = basis[begin:end]
-    return own, _angles_of(turns, line, own[:, :, : turns.size(3)], begin, end)
+    return own, _angles_of(frequency, phase, line, own[:, :, : frequency.size(2)], begin, end)
 
 
-def _mixed_of(basis: Tensor, line: Tensor, mix: Tensor, begin: int, end: int) -> list[Tensor]:
+def _mixed_of(basis: Tensor, line: Tensor, weight: Tensor, bias: Tensor, begin: int, end: int) -> list[Tensor]:
     """What comes out for the members from `begin` to `end`, from the cosines that stand in `basis`."""
-    basis[:, :, basis.size(2) - 2 :].copy_(line)
-    every = torch.bmm(mix[begin:end].flatten(0, 1), basis.flatten(0, 1)).view(end - begin, -1, basis.size(3))
+    count = weight.size(2)
+    basis[:, :, count:].copy_(line)
+    mix = weight.new_zeros([end - begin, weight.size(1), weight.size(3) + 1, count + 2])  # of cosines, x and 1
+    mix[:, :, 0, count] = 1
+    mix[:, :, 1:, :count] = weight[begin:end].transpose(2, 3)
+    mix[:, :, 1:, count + 1] = bias[begin:end]
+    every = torch.bmm(mix.flatten(0, 1), basis.flatten(0, 1)).view(end - begin, -1, basis.size(3))
     return [own.t() for own in every.unbind(0)]
 
 
@@ -233,7 +236,7 @@ def _unmixed_of(
     sines: Tensor,
     across: list[Tensor],
     line: Tensor,
-    turns: Tensor,
+    frequency: Tensor,
     weight: Tensor,
     basis: Tensor,
     for_weight: Tensor,
@@ -248,18 +251,20 @@ def _unmixed_of(
     For frequencies and phases, the sines are summed up with each number that came out, before these are mixed: so nothing as
     large as the sines is made.
     """
-    out, count = weight.size(3), weight.size(2)
+    out, count, turn = weight.size(3), weight.size(2), 2 * math.pi
     for at, own in enumerate(across):
         j = begin + at
         grad = own.contiguous().view(line.size(0), out + 1, line.size(2))
         bent = grad[:, 1:]
         torch.bmm(bent, basis[j, :, :count].transpose(1, 2), out=for_weight[j])
         torch.sum(bent, [2], out=for_bias[j])
-        both = torch.cat([bent * line[:, :1], bent], 1)
-        torch.bmm(both, sines[at].transpose(1, 2), out=for_turns[j])
+        both = torch.bmm(torch.cat([bent * line[:, :1], bent], 1), sines[at].transpose(1, 2))
+        mixed = both.view(-1, 2, out, count).mul_(weight[j].transpose(1, 2).unsqueeze(1))
+        torch.sum(mixed, [2], out=for_turns[j]).mul_(-turn)
         if for_line is not None:
             slopes = torch.bmm(weight[j], bent).mul_(sines[at])
-            torch.sub(grad[:, 0], torch.bmm(turns[0, j].transpose(1, 2), slopes).squeeze(1), out=for_line[j])
+            through = torch.bmm(frequency[j].unsqueeze(1), slopes).squeeze(1).mul_(turn)
+            torch.sub(grad[:, 0], through, out=for_line[j])
 
 
 _angles, _begun, _mixed, _unmixed = Compiled(_angles_of), Compiled(_begun_of), Compiled(_mixed_of), Compiled(_unmixed_of)
