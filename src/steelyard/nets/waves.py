@@ -108,9 +108,11 @@ class MemberWaves:
         """What comes out for some of the members, `[N, d * (v + 1)]`: the numbers of a column lie side by side."""
         _, frequency, phase, weight, bias = self.numbers
         found: list[Tensor] = []
+        angles = None
         for begin, end in _ranges(first, last, frequency.shape[1] * frequency.shape[2] * self.shape[1]):
-            basis, angles = _begun(frequency, phase, self._line, self._basis, begin, end)
-            _wave("cos", angles)
+            angles = _angles(frequency, phase, self._line, angles, begin, end)
+            basis = _basis(self._basis, angles, begin, end)
+            _wave("cos", angles, basis)
             found += _mixed(basis, self._line, weight, bias, begin, end)
         return found
 
@@ -144,9 +146,10 @@ class _WavesBack:
     def members(self, first: int, across: Sequence[Tensor]) -> None:
         """Take the gradients of some of the members, `[d * (v + 1), N]` each."""
         frequency, phase, weight = self._numbers
+        angles = None
         for begin, end in _ranges(first, first + len(across), frequency.shape[1] * frequency.shape[2] * self._line.shape[2]):
-            angles = _angles(frequency, phase, self._line, None, begin, end)
-            _wave("sin", angles)
+            angles = _angles(frequency, phase, self._line, angles, begin, end)
+            _wave("sin", angles, angles)
             _unmixed(
                 angles, across[begin - first : end - first], self._line, frequency, weight, self._basis,
                 self._for_weight, self._for_bias, self._for_turns, self._for_line, begin, end,
@@ -200,24 +203,22 @@ class Waves(torch.autograd.Function):
         return None, *back.gradients()
 
 
-def _angles_of(frequency: Tensor, phase: Tensor, line: Tensor, out: Tensor | None, begin: int, end: int) -> Tensor:
-    """Angles of the members from `begin` to `end`, `[., d, K, N]`, written to `out` if it is there."""
+def _angles_of(frequency: Tensor, phase: Tensor, line: Tensor, before: Tensor | None, begin: int, end: int) -> Tensor:
+    """Angles of the members from `begin` to `end`, `[., d, K, N]`, where those before them stood, which is in the cache."""
     turn = 2 * math.pi
     by, more = frequency[begin:end].unsqueeze(-1) * turn, phase[begin:end].unsqueeze(-1) * turn
-    if out is None:
+    if before is None:
         out = line.new_empty([end - begin, by.size(1), by.size(2), line.size(2)])
+    else:
+        out = before[: end - begin]
     return torch.mul(by, line[:, :1], out=out).add_(more)
 
 
-def _begun_of(
-    frequency: Tensor, phase: Tensor, line: Tensor, basis: Tensor | None, begin: int, end: int
-) -> tuple[Tensor, Tensor]:
-    """Of the members from `begin` to `end` what `_mixed` takes, a part of the basis if there is one, and the angles in it."""
+def _basis_of(basis: Tensor | None, angles: Tensor, begin: int, end: int) -> Tensor:
+    """Where the cosines of the members from `begin` to `end` belong, `[., d, K + 2, N]`; a new place if there is none."""
     if basis is None:
-        own = line.new_empty([end - begin, frequency.size(1), frequency.size(2) + 2, line.size(2)])
-    else:
-        own = basis[begin:end]
-    return own, _angles_of(frequency, phase, line, own[:, :, : frequency.size(2)], begin, end)
+        return angles.new_empty([end - begin, angles.size(1), angles.size(2) + 2, angles.size(3)])
+    return basis[begin:end]
 
 
 def _mixed_of(basis: Tensor, line: Tensor, weight: Tensor, bias: Tensor, begin: int, end: int) -> list[Tensor]:
@@ -267,7 +268,7 @@ def _unmixed_of(
             torch.sub(grad[:, 0], through, out=for_line[j])
 
 
-_angles, _begun, _mixed, _unmixed = Compiled(_angles_of), Compiled(_begun_of), Compiled(_mixed_of), Compiled(_unmixed_of)
+_angles, _basis, _mixed, _unmixed = Compiled(_angles_of), Compiled(_basis_of), Compiled(_mixed_of), Compiled(_unmixed_of)
 
 
 def _ranges(first: int, last: int, size: int) -> Iterator[tuple[int, int]]:
@@ -284,12 +285,11 @@ def _differentiable(asked: Sequence[bool], numbers: Sequence[Tensor], grad: Tens
     return tuple(next(found) if needed else None for needed in asked)
 
 
-def _wave(which: Literal["cos", "sin"], angles: Tensor) -> None:
-    """Cosines or sines, in the place of their angles."""
+def _wave(which: Literal["cos", "sin"], angles: Tensor, out: Tensor) -> None:
+    """Cosines or sines of angles `[., d, K, N]`, written to the first K of `out`."""
     if torch.get_num_threads() <= SERIAL:
         function = np.cos if which == "cos" else np.sin
-        values = angles.numpy()
-        function(values, out=values)
+        function(angles.numpy(), out=out.numpy()[:, :, : angles.shape[2]])
     else:
-        kernel = torch.cos_ if which == "cos" else torch.sin_
-        kernel(angles)
+        kernel = torch.cos if which == "cos" else torch.sin
+        kernel(angles, out=out[:, :, : angles.shape[2]])
