@@ -1,8 +1,8 @@
 """Cosines of numeric columns, mixed column by column: what a periodic embedding computes, forward and back.
 
 With `a = 2 pi (w x + b)` the numbers of a column are `[x, A cos(a) + c]`. Written with plain tensor functions this reads and
-writes the `[N, d, K]` angles some ten times. On the CPU the rows lie side by side instead, `[d, K, N]`: angles are made where
-their cosines then stand, and all else is small matrix products, a column each. What comes out is
+writes the `[N, d, K]` angles some ten times. On the CPU the rows lie side by side instead, `[d, K, N]`, so that all of it but
+the angles and cosines is small matrix products, a column each: what comes out is
 `[A, 1, c] @ [cos(a), x, 1]`, and the gradients are the same products the other way round.
 """
 
@@ -229,7 +229,7 @@ def _mixed_of(basis: Tensor, line: Tensor, weight: Tensor, bias: Tensor, begin: 
     mix[:, :, 0, count] = 1
     mix[:, :, 1:, :count] = weight[begin:end].transpose(2, 3)
     mix[:, :, 1:, count + 1] = bias[begin:end]
-    every = torch.bmm(mix.flatten(0, 1), basis.flatten(0, 1)).view(end - begin, -1, basis.size(3))
+    every = torch.bmm(mix.flatten(0, 1), basis.flatten(0, 1)).unflatten(0, [end - begin, -1]).flatten(1, 2)
     return [own.t() for own in every.unbind(0)]
 
 
@@ -272,8 +272,8 @@ _angles, _basis, _mixed, _unmixed = Compiled(_angles_of), Compiled(_basis_of), C
 
 
 def _ranges(first: int, last: int, size: int) -> Iterator[tuple[int, int]]:
-    """Of members, each of which has so many angles: as many at once as make a call worth it, else what one needs is cached."""
-    step = max(1, AT_ONCE // size)
+    """Of members, each of which has so many angles: as many at once as make a call worth it, and as the cache holds."""
+    step = max(1, AT_ONCE // max(1, size))
     for begin in range(first, last, step):
         yield begin, min(begin + step, last)
 

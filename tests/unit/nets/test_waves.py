@@ -61,6 +61,14 @@ def test_members_have_the_same_numbers_however_many_are_made_at_once(most, monke
 
 
 @pytest.mark.parametrize("members", [None, 2])
+def test_no_rows_are_no_waves(members):
+    numbers = given_numbers(members, rows=0)
+    found = waves(*numbers)
+    assert torch.equal(found, plain_waves(*numbers))
+    assert all(not gradient.any() for gradient in torch.autograd.grad(found.sum(), numbers))
+
+
+@pytest.mark.parametrize("members", [None, 2])
 def test_gradients_of_every_order_agree_with_finite_differences(members):
     numbers = given_numbers(members, columns=2, count=2, out=1, rows=2)
     assert torch.autograd.gradcheck(waves, numbers)
