@@ -198,7 +198,7 @@ def clip(params: Iterable[Tensor], max_norm: float | None, *, stacked: bool = Fa
             torch.nn.utils.clip_grad_norm_(params, max_norm)
         return
     norms = torch.stack([torch.linalg.vector_norm(grad.reshape(len(grad), -1), dim=1) for grad in grads])
-    factor = torch.linalg.vector_norm(norms, dim=0).add_(1e-6).reciprocal_().mul_(max_norm).clamp_max_(1.0)
+    factor = _factor_to(max_norm, torch.linalg.vector_norm(norms, dim=0))
     for grad in grads:
         grad.mul_(factor.reshape(-1, *[1] * (grad.ndim - 1)))
 
@@ -206,7 +206,12 @@ def clip(params: Iterable[Tensor], max_norm: float | None, *, stacked: bool = Fa
 def _clip_together(grads: list[Tensor], max_norm: float) -> None:
     """What `torch.nn.utils.clip_grad_norm_` does, to the bit; without its fixed cost, felt in steps of a millisecond."""
     norm = torch.linalg.vector_norm(torch.stack(torch._foreach_norm(grads, 2.0)))
-    torch._foreach_mul_(grads, norm.add_(1e-6).reciprocal_().mul_(max_norm).clamp_max_(1.0))
+    torch._foreach_mul_(grads, _factor_to(max_norm, norm))
+
+
+def _factor_to(max_norm: float, norm: Tensor) -> Tensor:
+    """`max_norm / (norm + 1e-6)`, at most 1, as torch computes it, in the place of the norms."""
+    return norm.add_(1e-6).reciprocal_().mul_(max_norm).clamp_max_(1.0)
 
 
 def _number(value: Any) -> float:

@@ -133,8 +133,7 @@ class Smooth(torch.autograd.Function):
         own = list(numbers[len(source.numbers) :])
         found = own[0].new_empty(many, rows, own[-1].shape[1])
         drops = Drops.draw(shares, [bias.shape[1] for bias in own[1 : 2 * len(shares) : 2]], rows, many)
-        factors = drops.factors
-        levels = drops.levels
+        factors, levels = drops.factors, drops.levels
 
         def work(first: int, last: int) -> list[list[Tensor]]:
             drawn, inputs = drops.drawn(first, last), source.members(first, last)

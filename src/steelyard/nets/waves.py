@@ -23,7 +23,7 @@ SERIAL = 3
 """Threads of torch up to which numpy, which uses one, has the cosines first: its own are three times as fast."""
 AT_ONCE = 1 << 18
 """Angles that are made at once, at most, where there are several members."""
-TURN = 2 * math.pi
+TURN = 2 * math.pi  # written out below where TorchScript, which knows no names of ours, has to know it
 
 
 def waves(numeric: Tensor, frequency: Tensor, phase: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
@@ -109,7 +109,7 @@ class MemberWaves:
         _, frequency, phase, weight, bias = self.numbers
         found: list[Tensor] = []
         angles = None
-        for begin, end in _ranges(first, last, frequency.shape[1] * frequency.shape[2] * self.shape[1]):
+        for begin, end in _ranges(first, last, frequency, self.shape[1]):
             angles = _angles(frequency, phase, self._line, angles, begin, end)
             basis = _basis(self._basis, angles, begin, end)
             _wave("cos", angles, basis)
@@ -147,7 +147,7 @@ class _WavesBack:
         """Take the gradients of some of the members, `[d * (v + 1), N]` each."""
         frequency, phase, weight = self._numbers
         angles = None
-        for begin, end in _ranges(first, first + len(across), frequency.shape[1] * frequency.shape[2] * self._line.shape[2]):
+        for begin, end in _ranges(first, first + len(across), frequency, self._line.shape[2]):
             angles = _angles(frequency, phase, self._line, angles, begin, end)
             _wave("sin", angles, angles)
             _unmixed(
@@ -271,9 +271,9 @@ def _unmixed_of(
 _angles, _basis, _mixed, _unmixed = Compiled(_angles_of), Compiled(_basis_of), Compiled(_mixed_of), Compiled(_unmixed_of)
 
 
-def _ranges(first: int, last: int, size: int) -> Iterator[tuple[int, int]]:
-    """Of members, each of which has so many angles: as many at once as make a call worth it, and as the cache holds."""
-    step = max(1, AT_ONCE // max(1, size))
+def _ranges(first: int, last: int, frequency: Tensor, rows: int) -> Iterator[tuple[int, int]]:
+    """Of members: as many at once as make a call worth it, and as the cache holds the angles of."""
+    step = max(1, AT_ONCE // max(1, frequency.shape[1] * frequency.shape[2] * rows))
     for begin in range(first, last, step):
         yield begin, min(begin + step, last)
 

@@ -102,7 +102,11 @@ def verdict(facts: Json) -> str:
     value = metric.text(number(test["metrics"].get(facts["metric"])))
     score = f"{in_words(metric)} {value}{metric.unit}{_interval(facts['metric'], test)}"
     absent = [f"'{name}'" for name, n in zip(names, test["per_class"]["support"], strict=True) if not n]
-    judged = f"{rows:,} test rows" + (f", none of them of {listed(absent)}, which is not judged" if absent else "")
+    judged = f"{rows:,} test rows"
+    if absent:
+        judged += f", none of them of {listed(absent)}, which is not judged"
+    elif len(names) > 2:
+        judged += f" of {len(names)} classes"
     if len(names) == 2:
         one = rare(facts["data"]["counts"]["train"])
         recall, precision = (number(test["per_class"][kind][one]) for kind in ("recall", "precision"))
@@ -111,7 +115,7 @@ def verdict(facts: Json) -> str:
             return f"Finds {_percent(recall)} of '{names[one]}'{right}. On {judged}: {score}."
     worst = number(test["metrics"].get("worst_recall"))
     tail = f"; the worst class has a recall of {_percent(worst)}" if worst is not None else ""
-    return f"On {judged if absent else f'{judged} of {len(names)} classes'}: {score}{tail}."
+    return f"On {judged}: {score}{tail}."
 
 
 def trust(facts: Json) -> str:
