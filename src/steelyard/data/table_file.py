@@ -11,7 +11,7 @@ from steelyard.data.files import TABLE_SUFFIXES, reading, require_file, suffix_o
 from steelyard.data.impression import FEWEST_HASHES, HASHES, MOST_HASHES, Impression
 from steelyard.data.kinds import Column, as_kind, as_written
 from steelyard.data.raw import Frame
-from steelyard.data.tabular import not_utf8, refuse_twice, text_options
+from steelyard.data.tabular import parsing, refuse_twice, text_options
 
 ROWS = 200_000
 """Rows of a chunk."""
@@ -252,16 +252,17 @@ class _Text:
     def _header(self) -> Frame:
         import pandas as pd
 
-        return pd.read_csv(self.path, **self._common, nrows=0)
+        with parsing(self.path, self.separator):
+            return pd.read_csv(self.path, **self._common, nrows=0)
 
     def _read(self, **options: Any) -> Iterator[Frame]:
         import pandas as pd
 
-        try:
-            with pd.read_csv(self.path, low_memory=False, **self._common, **options) as reader:
-                yield from reader
-        except UnicodeDecodeError as error:
-            raise DataError(not_utf8(self.path, error)) from None
+        with (
+            parsing(self.path, self.separator),
+            pd.read_csv(self.path, low_memory=False, **self._common, **options) as reader,
+        ):
+            yield from reader
 
     def chunks(self, columns: Sequence[str], rows: int, as_text: Sequence[str]) -> Iterator[Frame]:
         """The columns, those of `as_text` as they are written."""

@@ -7,7 +7,8 @@ import csv
 import gzip
 import io
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -24,7 +25,9 @@ RUNNING_ROWS = 20
 """Rows from which a column 0, 1, 2, ... is taken for a row number rather than a feature."""
 MOST_GIVEAWAYS = 20
 """Values of a column that is taken to say the class; with more of them, that each goes with one class may be chance."""
-SEPARATORS = (",", ";", "\t", "|")
+SEPARATOR_WORDS = {",": "a comma", ";": "a semicolon", "\t": "a tab", "|": "a vertical bar"}
+RAGGED = re.compile(r"Expected (\d+) fields in line (\d+), saw (\d+)")
+UNCLOSED = re.compile(r"EOF inside string starting at row (\d+)")
 DECIMAL_COMMA = r"[+-]?\d*,?\d+([eE][+-]?\d+)?"
 HEAD = 1 << 20
 """Bytes of a text file in which its header and its encoding are looked for."""
@@ -63,11 +66,9 @@ def load_table(path: Path, as_text: Sequence[str] = ()) -> Loaded:
     with reading(path):
         if suffix_of(path) in (".parquet", ".pq"):
             return Loaded(pd.read_parquet(path), ",", True)
-        try:
-            options, _ = text_options(path)
+        options, _ = text_options(path)
+        with parsing(path, options["sep"]):
             frame = pd.read_csv(path, low_memory=False, dtype=dict.fromkeys(as_text, "str"), **options)
-        except UnicodeDecodeError as error:
-            raise DataError(not_utf8(path, error)) from None
     return Loaded(frame, options["sep"], False)
 
 
@@ -201,10 +202,8 @@ def text_options(path: Path) -> tuple[dict[str, Any], bool]:
     separator, encoding, longer = _dialect(path)
     options: dict[str, Any] = {"sep": separator, "encoding": encoding, "skipinitialspace": True}
     if longer:
-        try:
+        with parsing(path, separator):
             first = pd.read_csv(path, nrows=RUNNING_ROWS, **options)
-        except UnicodeDecodeError as error:
-            raise DataError(not_utf8(path, error)) from None
         if len(first.columns) and bool(first.iloc[:, -1].isna().all()):
             return options | {"index_col": False}, False
     return options, longer
@@ -222,9 +221,9 @@ def _dialect(path: Path) -> tuple[str, str, bool]:
     encoding = "utf-16" if head.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) else "utf-8-sig"
     if encoding != "utf-16" and b"\0" in head:
         raise DataError(f"{path} is not a text file: it has zero bytes")
-    text = head.decode(encoding, errors="replace").lstrip("\r\n")
+    text = io.StringIO(head.decode(encoding, errors="replace"), newline=None).read().lstrip("\n")  # any line ends become \n
     first = text.partition("\n")[0]
-    separator = "\t" if suffix.startswith(".tsv") else max(SEPARATORS, key=first.count)
+    separator = "\t" if suffix.startswith(".tsv") else max(SEPARATOR_WORDS, key=first.count)
     records = csv.reader(io.StringIO(text), delimiter=separator, skipinitialspace=True)
     header = next(records, [])
     try:
@@ -248,13 +247,33 @@ def refuse_twice(names: Sequence[str], where: str) -> None:
         seen.add(name)
 
 
-def not_utf8(path: Path, error: UnicodeDecodeError) -> str:
-    """What to say of a file with bytes that are no UTF-8."""
-    byte = error.object[error.start]
-    return (
-        f"{path} is not UTF-8 text (it has the byte 0x{byte:02x}): save it as UTF-8, or, if it is Latin-1 as from an older "
-        "Excel, convert it with `iconv -f latin1 -t utf-8`"
-    )
+@contextmanager
+def parsing(path: Path, separator: str) -> Iterator[None]:
+    """Turn what pandas says of a text file that is no table into a sentence that says where, and what to do.
+
+    Raises:
+        DataError: bytes that are no UTF-8, a row of more fields than the others, or a quote that is not closed.
+    """
+    import pandas as pd
+
+    try:
+        yield
+    except UnicodeDecodeError as error:
+        byte = error.object[error.start]
+        raise DataError(
+            f"{path} is not UTF-8 text (it has the byte 0x{byte:02x}): save it as UTF-8, or, if it is Latin-1 as from an older "
+            "Excel, convert it with `iconv -f latin1 -t utf-8`"
+        ) from None
+    except pd.errors.ParserError as error:
+        if ragged := RAGGED.search(str(error)):
+            usual, line, found = ragged.groups()
+            raise DataError(
+                f"line {line} of {path} has {found} fields where those before it have {usual}: put double quotes around fields "
+                f"that contain {SEPARATOR_WORDS[separator]}"
+            ) from None
+        if unclosed := UNCLOSED.search(str(error)):
+            raise DataError(f"line {int(unclosed[1]) + 1} of {path} opens a double quote that is never closed") from None
+        raise
 
 
 def with_decimal_commas(frame: Frame) -> Frame:

@@ -71,7 +71,8 @@ def test_any_dialect_is_read_as_pandas_reads_all_of_it(tmp_path_factory: Any, ta
     header, cells = table
     separator, encoding = data.draw(st.sampled_from(",;\t|")), data.draw(st.sampled_from(["utf-8", "utf-8-sig", "utf-16"]))
     out = io.StringIO(newline="")
-    writer = csv.writer(out, delimiter=separator, quoting=data.draw(st.sampled_from([csv.QUOTE_MINIMAL, csv.QUOTE_ALL])))
+    quoting, end = st.sampled_from([csv.QUOTE_MINIMAL, csv.QUOTE_ALL]), st.sampled_from(["\r\n", "\n", "\r"])
+    writer = csv.writer(out, delimiter=separator, quoting=data.draw(quoting), lineterminator=data.draw(end))
     writer.writerows([header, *cells])
     name = data.draw(st.sampled_from(["t.csv", "t.csv.gz"] + (["t.tsv"] if separator == "\t" else [])))
     path = written(tmp_path_factory.mktemp("t"), out.getvalue(), name, encoding)
@@ -233,7 +234,9 @@ def test_another_file_is_read_as_the_first(tmp_path: Path) -> None:
         ("a, a\n1,2\n", "utf-8", "'a' more than once"),
         ("x,y\n1,Köln\n", "latin-1", "is not UTF-8 text"),
         ("x,y\n" + "1,a\n" * 50_000 + "1,Köln\n", "latin-1", "is not UTF-8 text"),
-        ("a,b\n1,2\n1,2,3,4\n", "utf-8", "line 3"),
+        ("a,b\n1,2\n1,2,3,4\n", "utf-8", "line 3 of .* has 4 fields"),
+        ("a,b\n" + "1,2\n" * 250_000 + "1,2,3\n", "utf-8", "line 250002 of .* has 3 fields"),
+        ("a,b\n" + "1,2\n" * 250_000 + '1,"2\n', "utf-8", "line 250002 of .* never closed"),
         ("\n\n", "utf-8", "cannot read"),
     ],
 )

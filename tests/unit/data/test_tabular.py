@@ -140,11 +140,34 @@ def test_fields_may_hold_line_breaks_and_begin_with_blanks(tmp_path: Path) -> No
 
 @pytest.mark.parametrize(
     ("text", "message"),
-    [("a,b\n", r"a header \(a, b\) but no rows"), ("\n\n", "cannot read"), ("a,b\n1,2\n1,2,3,4\n", "line 3")],
+    [("a,b\n", r"a header \(a, b\) but no rows"), ("\n\n", "cannot read")],
 )
-def test_tables_without_rows_and_with_too_long_ones(tmp_path: Path, text: str, message: str) -> None:
+def test_tables_without_rows(tmp_path: Path, text: str, message: str) -> None:
     with pytest.raises(DataError, match=message):
         read_table(written(tmp_path, text))
+
+
+@pytest.mark.parametrize(
+    ("separator", "word"), [(",", "a comma"), (";", "a semicolon"), ("\t", "a tab"), ("|", "a vertical bar")]
+)
+def test_where_rows_have_too_many_fields(tmp_path: Path, separator: str, word: str) -> None:
+    text = "a,b\n1,2\n\n1,2,3,4\n".replace(",", separator)
+    wanted = rf"line 4 of .*t.csv has 4 fields where those before it have 2: put double quotes around .* contain {word}$"
+    with pytest.raises(DataError, match=wanted):
+        read_table(written(tmp_path, text))
+
+
+@pytest.mark.parametrize("last", ['4,"5\n', '4,"5\n6,7\n'])
+def test_where_a_quote_is_never_closed(tmp_path: Path, last: str) -> None:
+    with pytest.raises(DataError, match=r"line 3 of .*t.csv opens a double quote that is never closed"):
+        read_table(written(tmp_path, "a,b\n1,2\n" + last))
+
+
+@pytest.mark.parametrize("end", ["\r", "\r\n", "\n"])
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+def test_line_ends_of_every_system(tmp_path: Path, end: str, encoding: str) -> None:
+    frame = read_table(written(tmp_path, end.join(["", "a;b", "1,5;x|y|z", "2,5;z", ""]), encoding))
+    assert frame.to_dict("list") == {"a": [1.5, 2.5], "b": ["x|y|z", "z"]}
 
 
 def test_columns_that_tell_the_class_are_found() -> None:
