@@ -33,6 +33,8 @@ MOST_COUNTED = 200_000
 """Different categories of a column that are counted at a time."""
 MOST_QUANTILES = 1000
 """Quantiles of a column that are kept."""
+SMALLEST = float(np.finfo(np.float64).tiny)
+"""Nothing is divided by less."""
 SAMPLE = 100_000
 """Rows of chunks from which medians and quantiles are taken."""
 
@@ -131,15 +133,15 @@ class Moments:
 
     def __init__(self) -> None:
         self.count, self.low, self.high = 0, np.inf, -np.inf
-        self._scale, self._mean, self._squares = 1.0, 0.0, 0.0
+        self._scale, self._mean, self._squares = SMALLEST, 0.0, 0.0
 
     def add(self, values: np.ndarray) -> None:
         """Take in known values."""
         if not len(values):
             return
         self.low, self.high = min(self.low, float(values.min())), max(self.high, float(values.max()))
-        scale = max(abs(self.low), abs(self.high)) or 1.0
-        if scale != self._scale:
+        scale = max(abs(self.low), abs(self.high), SMALLEST)
+        if scale != self._scale:  # it only grows
             ratio = self._scale / scale
             self._scale, self._mean, self._squares = scale, self._mean * ratio, self._squares * ratio * ratio
         scaled = values / scale

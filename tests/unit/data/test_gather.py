@@ -3,13 +3,15 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from steelyard.data.gather import Levels, Moments, Numbers, RowSample, Sampled, Treatment, Words
 
 
 @given(st.lists(st.lists(st.floats(-1e8, 1e8), max_size=9), min_size=1, max_size=6).filter(any), st.integers(0, 5))
+@example([[5e-324]], 0)
+@example([[0.0], [5e-324], [1.0]], 1)
 def test_moments_of_chunks_are_those_of_all_values(chunks: list[list[float]], times: int) -> None:
     moments, values = Moments(), np.concatenate([np.array(chunk) for chunk in chunks])
     for chunk in chunks:
