@@ -88,11 +88,21 @@ def load_model(folder: Path | str) -> TableModel:
     if hashlib.sha256(payload).hexdigest() != about["tensors"].get("sha256"):
         raise DataError(_damaged(folder, TENSORS))
     try:
-        tensors = load(payload)
-        return TableModel.from_state(tensors, about["model"])
+        model = TableModel.from_state(load(payload), about["model"])
+        _try_out(model)
+        return model
     except (SafetensorError, LookupError, TypeError, ValueError, AttributeError, RuntimeError, SteelyardError) as error:
         said = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise DataError(f"the model in {folder} cannot be put together ({said}): fit it again") from error
+
+
+def _try_out(model: TableModel) -> None:
+    """Decide on a row of which nothing is known: what is amiss in a state shows here, and not in the middle of a file."""
+    import pandas as pd
+
+    if not isinstance(model.facts.get("unused", []), list):
+        raise TypeError("columns that are not used are no list")
+    model.decided(model.predict_proba(pd.DataFrame([dict.fromkeys(model.encoder.columns())], dtype=object)))
 
 
 def _read_state(folder: Path) -> dict[str, Any]:

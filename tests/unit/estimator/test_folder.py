@@ -123,6 +123,13 @@ def test_what_was_edited_and_signed_anew_is_still_one_sentence(folder, change):
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize("change", [{"decision": 3}, {"schema": [1]}, {"schema": {"age": {}}}, {"unused": None}])
+def test_what_would_fail_in_the_middle_of_a_file_fails_when_it_is_read(fitted, folder, change):
+    signed(folder, {"facts": json.loads(json.dumps(fitted.facts)) | change})
+    with pytest.raises(DataError, match="cannot be put together"):
+        load_model(folder)
+
+
 def test_nested_without_end(folder):
     (folder / STATE).write_text("[" * 100_000)
     with pytest.raises(DataError, match="damaged"):
