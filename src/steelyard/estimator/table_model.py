@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
@@ -23,7 +23,7 @@ Prior: TypeAlias = "str | Mapping[Any, float] | np.ndarray | list[float] | None"
 Json: TypeAlias = "dict[str, Any]"
 Inputs: TypeAlias = "Tensor | Mapping[str, Tensor]"
 BLOCK = 1024
-"""Rows that go through the network at once, the last ones padded: a row's result does not depend on its company."""
+"""Rows that are scored and calibrated at once, the last ones padded: a row's result does not depend on its company."""
 
 
 @dataclass
@@ -84,8 +84,7 @@ class TableModel:
 
     def proba_of(self, inputs: Inputs) -> np.ndarray:
         """Calibrated probabilities `[N, C]` of encoded rows."""
-        proba: np.ndarray = self._log_proba(inputs).exp().numpy()
-        return proba
+        return self._of_rows(inputs, lambda block: self._log_proba(block).exp())
 
     def prior_shift(self, prior: Prior, proba: np.ndarray | None = None) -> PriorShift:
         """The shift to other class shares; "em" estimates them from probabilities of unlabelled rows."""
@@ -125,9 +124,7 @@ class TableModel:
 
     def scores(self, frame: Frame) -> np.ndarray:
         """Scores `[N, C]` whose largest is decided for, the first of equals; calibrated log-probabilities over thresholds."""
-        with torch.no_grad():
-            scores: np.ndarray = self.thresholds(self._log_proba(self.encode(frame))).double().numpy()
-        return scores
+        return self._of_rows(self.encode(frame), lambda block: self.thresholds(self._log_proba(block)).double())
 
     def decision_function(self, frame: Frame) -> np.ndarray:
         """Scores `[N, C]`; of two classes `[N]`, above 0 where the second is decided for: log-odds beyond those needed."""
@@ -139,10 +136,11 @@ class TableModel:
         return self._member_proba(self.encode(frame))
 
     def _member_proba(self, inputs: Inputs) -> np.ndarray:
-        logits = self._through(inputs, self.network.each, 1)
-        flat = self.adjustment.log_proba(logits.flatten(0, 1))
-        proba: np.ndarray = flat.exp().reshape(logits.shape).numpy()
-        return proba
+        def function(block: Inputs) -> Tensor:
+            logits = _here(self.network.each(block))
+            return self.adjustment.log_proba(logits.flatten(0, 1)).exp().reshape(logits.shape)
+
+        return self._of_rows(inputs, function, 1)
 
     def spread(self, frame: Frame) -> np.ndarray:
         """How far the members disagree: standard deviation of their probabilities `[N, C]`; 0 for one member."""
@@ -212,12 +210,12 @@ class TableModel:
 
     def _log_proba(self, inputs: Inputs) -> Tensor:
         if self.each_calibrated:
-            return self.adjustment.log_proba_of_members(self._through(inputs, self.network.each, 1))
-        return self.adjustment.log_proba(self._through(inputs, self.network, 0))
+            return self.adjustment.log_proba_of_members(_here(self.network.each(inputs)))
+        return self.adjustment.log_proba(_here(self.network(inputs)))
 
     @torch.no_grad()
-    def _through(self, inputs: Inputs, function: Any, rows_at: int) -> Tensor:
-        """The network's scores of all rows, block by block; `rows_at` is the dimension of rows in what it gives."""
+    def _of_rows(self, inputs: Inputs, function: Callable[[Inputs], Tensor], rows_at: int = 0) -> np.ndarray:
+        """What a function says of all rows, block by block; `rows_at` is the dimension of rows in what it gives."""
         rows = len(inputs if isinstance(inputs, Tensor) else next(iter(inputs.values())))
         device = next((value.device for value in self.network.parameters()), torch.device("cpu"))
         self.network.eval()
@@ -226,8 +224,9 @@ class TableModel:
             size = min(BLOCK, rows - start)
             block = _each(inputs, lambda values, start=start, size=size: _padded(values[start : start + size]).to(device))
             with torch.random.fork_rng(devices=[]):  # stacked networks may draw
-                parts.append(function(block).narrow(rows_at, 0, size).double().cpu())
-        return torch.cat(parts, rows_at)
+                parts.append(function(block).narrow(rows_at, 0, size))
+        found: np.ndarray = torch.cat(parts, rows_at).numpy()
+        return found
 
     def _shares(self, prior: Any) -> np.ndarray:
         """Class shares `[C]` in the order of the classes, summing to 1."""
@@ -252,6 +251,10 @@ def _each(inputs: Tensor | Mapping[str, Tensor], function: Any) -> Any:
     if isinstance(inputs, Mapping):
         return {name: function(values) for name, values in inputs.items()}
     return function(inputs)
+
+
+def _here(logits: Tensor) -> Tensor:
+    return logits.double().cpu()
 
 
 def _padded(values: Tensor) -> Tensor:

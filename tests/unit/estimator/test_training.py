@@ -84,12 +84,17 @@ def test_a_model_written_before_calibrates_the_mean(model):
     assert not TableModel.from_state(tensors, state).each_calibrated
 
 
-def test_a_row_has_the_same_bits_in_any_company(model):
-    frame, _ = rows(seed=1)
+@pytest.mark.parametrize("validation", [3, 0.25])
+def test_a_row_has_the_same_bits_in_any_company(validation):
+    frame, target = rows()
+    model = train_table(frame, target, CLASSES, method="la", regime=REGIME, model="mlp", validation=validation, n_seeds=7)
     many = pd.concat([frame] * (BLOCK // len(frame) + 1), ignore_index=True)
-    whole = model.predict_proba(many)
-    for pick in ([3], [7, 3], list(range(100, 200))):
-        assert np.array_equal(model.predict_proba(many.iloc[pick]), whole[pick])
+    proba, scores, members = model.predict_proba(many), model.decision_function(many), model.member_proba(many)
+    for pick in (*([row] for row in range(60)), [7, 3], list(range(100, 200))):
+        some = many.iloc[pick]
+        assert np.array_equal(model.predict_proba(some), proba[pick])
+        assert np.array_equal(model.decision_function(some), scores[pick])
+        assert np.array_equal(model.member_proba(some), members[:, pick])
 
 
 def test_another_class_mix_moves_odds_by_bayes_rule(model):
