@@ -48,7 +48,8 @@ WARM = 1
 EPOCHS = 3
 FITS = tuple((method, rows) for method in ("auto", "ce", "la") for rows in (5_000, 20_000, 50_000, 100_000, 200_000))
 """Methods and rows of whole fits; the first is the estimator's own choice."""
-FIT_PAIRS = 3
+FIT_PAIRS = 7
+"""Of whole fits. Single pairs vary by a fifth where a machine is shared, and the median of three by a tenth."""
 
 
 def cases() -> dict[str, tuple[Callable[[], nn.Module], int, int]]:
@@ -161,7 +162,7 @@ def whole_fits(method: str, rows: int, members: int, repeats: int) -> dict[str, 
     one, many = (statistics.median(found) for found in times.values())
     ratio = statistics.median(ratios)
     found = {"ratio": ratio, "ratio_min": min(ratios), "ratio_max": max(ratios), "one_seconds": one, "members_seconds": many}
-    return found | {"target": MOST, "met": ratio <= MOST}
+    return found | {"pairs": repeats, "target": MOST, "met": ratio <= MOST}
 
 
 def main() -> None:
@@ -182,9 +183,10 @@ def main() -> None:
     for method, size in (("ce", rows),) if options.quick else FITS:
         name = f"{method}, {size:,} rows"
         fits[name] = whole_fits(method, size, options.members, 1 if options.quick else FIT_PAIRS)
+        missed = "" if fits[name]["met"] else "  MISSED"
         print(
-            "  fit, {name:24s} {ratio:5.2f}x  target <= {target}x (pairs from {ratio_min:.2f} to {ratio_max:.2f}; one seed "
-            "{one_seconds:.1f} s)".format(name=name, **fits[name]),
+            "  fit, {name:24s} {ratio:5.2f}x  target <= {target}x{missed} ({pairs} pairs from {ratio_min:.2f} to "
+            "{ratio_max:.2f}; one seed {one_seconds:.1f} s)".format(name=name, missed=missed, **fits[name]),
             flush=True,
         )
     found: dict[str, Any] = {}
