@@ -27,6 +27,7 @@ SEARCH_ROWS = 20_000
 LEAST_ROWS = 300
 LEAST_OF_A_CLASS = 30
 """With fewer rows, or fewer of the rarest class, no comparison could tell methods apart: the first is taken unseen."""
+UNDEFINED = "the metric is undefined"
 ERRORS = 1.0
 """Standard errors by which a method has to beat an earlier one of the list."""
 
@@ -107,14 +108,26 @@ def choose(
         for place in list(left):
             draws[place] = _judge(tried[place], small, short, metric, decision, fit, seed)
             tried[place].rounds = number
-        left = [place for place in left if tried[place].score is not None] or [0]
+        scored = [place for place in left if tried[place].score is not None]
+        if not scored:
+            break
+        left = scored
         if number < len(ROUNDS):
             for place in _worse_half(left, draws, metric):
                 left.remove(place)
                 tried[place].note = f"out after round {number}"
-    best = _winner(left, draws, metric)
+    if scored:
+        best = _winner(left, draws, metric)
+    else:  # the first that can be used at all
+        best = next((place for place in left if tried[place].note == UNDEFINED), left[0])
     tried[best].chosen = True
     return resolve_method(candidates[best]), tried
+
+
+def without_comparison(tried: Sequence[Candidate], metric: Metric) -> list[str]:
+    """A note where the metric was a number for none of the methods that were tried."""
+    taken = [one.method for one in tried if one.chosen and one.note == UNDEFINED]
+    return [f"'{metric.name}' gave no number for any method on the rows held out, so {name} was taken" for name in taken]
 
 
 def _judge(
@@ -134,7 +147,7 @@ def _judge(
     value = metric.value(proba, decided, target, weights)
     candidate.seconds += time.perf_counter() - started
     if not np.isfinite(value):
-        candidate.score, candidate.note = None, "the metric is undefined"
+        candidate.score, candidate.note = None, UNDEFINED
         return nothing
     candidate.score = value
     if metric.function is not None:

@@ -21,7 +21,7 @@ from steelyard.core.world import local_device
 from steelyard.data.encoder import TableEncoder
 from steelyard.data.labels import label_name
 from steelyard.data.raw import Frame
-from steelyard.estimator.auto import Candidate, choose
+from steelyard.estimator.auto import Candidate, choose, without_comparison
 from steelyard.estimator.deciding import (
     Adjustment,
     Decision,
@@ -316,6 +316,7 @@ def _finish(
     spec = network_spec(table)
     facts = _facts(table, recipe, regime, metric, decision, adjustment, cohort, spec)
     facts["candidates"] = [candidate.to_json() for candidate in candidates]
+    facts["notes"] += without_comparison(candidates, metric)
     facts["estimate"] = estimate(held, metric, decision, seed) if len(held.target) else None
     network = cohort.model.cpu().eval()
     return TableModel(

@@ -8,7 +8,7 @@ import torch
 
 from steelyard.core.errors import SteelyardError
 from steelyard.core.regime import Regime
-from steelyard.estimator.auto import CANDIDATES, ROUNDS, SEARCH_ROWS, choose
+from steelyard.estimator.auto import CANDIDATES, ROUNDS, SEARCH_ROWS, choose, without_comparison
 from steelyard.estimator.deciding import Held
 from steelyard.estimator.scoring import metric_of
 from steelyard.estimator.splitting import choose_split
@@ -97,6 +97,19 @@ def test_a_function_of_the_user_decides():
     chosen, tried = run(Bench({"ce": 1.0, "la": 2.0, "focal": 3.0, "drw": 0.5}), right)
     assert chosen.name == "focal"
     assert tried[2].low is None
+
+
+@pytest.mark.parametrize(("broken", "taken"), [((), "ce"), (("ce",), "la"), (("ce", "la", "focal", "drw"), "ce")])
+def test_a_metric_that_is_no_number_compares_nothing_and_that_is_said(broken, taken):
+    def nothing(proba, target):
+        return float("nan")
+
+    bench = Bench({"ce": 1.0, "la": 2.0, "focal": 3.0, "drw": 0.5}, broken)
+    chosen, tried = run(bench, nothing)
+    assert chosen.name == taken and [one.method for one in tried if one.chosen] == [taken]
+    assert len(bench.asked) == 4  # nothing is trained in further rounds
+    wanted = f"'nothing' gave no number for any method on the rows held out, so {taken} was taken"
+    assert without_comparison(tried, metric_of(nothing)) == ([wanted] if len(broken) < 4 else [])
 
 
 def test_the_short_list_can_be_read():
