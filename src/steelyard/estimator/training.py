@@ -267,13 +267,13 @@ def _encode(
     encoder: TableEncoder | None,
     seed: int,
 ) -> Table:
-    codes = torch.from_numpy(np.ascontiguousarray(target, dtype=np.int64))
+    codes = torch.from_numpy(np.array(target, dtype=np.int64))
     cut = choose_split(codes, validation, seed=seed) if split is None else given_split(split, len(codes))
     if encoder is None:
         encoder = TableEncoder.fit(
             frame if len(cut.valid) == 0 else frame.iloc[cut.train.numpy()], **TREATMENT | {"missing": missing}
         )
-    weights = None if sample_weight is None else torch.from_numpy(np.asarray(sample_weight, dtype=np.float64))
+    weights = None if sample_weight is None else torch.from_numpy(np.array(sample_weight, dtype=np.float64))
     inputs = encoder.encode(frame, onehot=not embeds_categories(model))
     network = usual_network(model, len(cut.train), encoder.width)
     return Table(encoder, inputs, codes, _names(classes), cut, weights, *network)
