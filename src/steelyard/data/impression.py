@@ -23,7 +23,7 @@ from steelyard.data.kinds import (
     is_free_text,
 )  # fmt: skip
 from steelyard.data.numerals import Numerals
-from steelyard.data.tabular import IDENTIFIER, RUNNING_ROWS
+from steelyard.data.tabular import RUNNING_ROWS, is_identifiers_name
 from steelyard.data.times import DTYPE, TimeFormats, is_times
 
 HASHES = 1 << 25
@@ -197,7 +197,7 @@ class Impression:
         if not (whole or kind in ("category", "text")) or self.missing or not self.distinct.unique():
             return ""
         share = f" among the 1 in {2**self.distinct.bits:,} that were compared" if self.distinct.bits else ""
-        if IDENTIFIER.search(self.name):
+        if is_identifiers_name(self.name, self.rows):
             return f"a different value in every row{share}, and a name like an identifier"
         if kind == "category" and self.rows >= RUNNING_ROWS:
             return f"a different text in every row{share}"

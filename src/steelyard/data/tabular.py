@@ -21,6 +21,10 @@ from steelyard.data.raw import Frame, Part
 IDENTIFIER = re.compile(
     r"(?i:(^|[_\s.-])(id|uuid|guid|index|rowid|row_?(no|nr|number))$|^(id|row)[_\s.-]|^unnamed: 0$)|[a-z](Id|ID)$"
 )
+NUMBERED = re.compile(r"(?i:[^_\s.-][_\s.-]+(no|nr|num|number)\.?$)|[a-z](No|Nr|Num|Number)$")
+"""Names that identifiers may have, and measurements, too: an order number, an atomic number."""
+NUMBERED_ROWS = 1000
+"""Rows from which a column with such a name, in which nothing repeats, is taken for an identifier."""
 RUNNING_ROWS = 20
 """Rows from which a column 0, 1, 2, ... is taken for a row number rather than a feature."""
 MOST_GIVEAWAYS = 20
@@ -127,8 +131,8 @@ def drop_columns(frame: Frame, drop: Sequence[str], target: str | None) -> Frame
 def identifiers(frame: Frame) -> dict[str, str]:
     """Columns that name a row instead of describing it, and why each is taken for that.
 
-    A column of whole numbers or text without repetition that is called like an identifier; a running number; text without any
-    repetition. Found on all rows of a file, without the target.
+    A column of whole numbers or text without repetition that is called like an identifier, or, with many rows, like something
+    that is numbered; a running number; text without any repetition. Found on all rows of a file, without the target.
 
     Example:
         >>> import pandas as pd
@@ -141,13 +145,23 @@ def identifiers(frame: Frame) -> dict[str, str]:
         text = _is_text(column)
         if not (text or column.dtype.kind in "iu") or not column.is_unique:
             continue
-        if IDENTIFIER.search(name):
+        if is_identifiers_name(name, len(column)):
             found[name] = "a different value in every row, and a name like an identifier"
         elif text and len(column) >= RUNNING_ROWS:
             found[name] = "a different text in every row"
         elif not text and len(column) >= RUNNING_ROWS and _running(column.to_numpy()):
             found[name] = "a running number"
     return found
+
+
+def is_identifiers_name(name: str, rows: int) -> bool:
+    """Is a column, in which nothing repeats over so many rows, called like an identifier?
+
+    Example:
+        >>> [is_identifiers_name(name, 1000) for name in ("client_id", "Order No.", "orderNumber", "no", "width")]
+        [True, True, True, False, False]
+    """
+    return bool(IDENTIFIER.search(name)) or (rows >= NUMBERED_ROWS and bool(NUMBERED.search(name)))
 
 
 def giveaways(frame: Frame, labels: np.ndarray) -> list[str]:

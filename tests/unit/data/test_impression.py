@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import numpy as np
 import pandas as pd
 import pytest
 from hypothesis import given
@@ -26,6 +27,16 @@ def test_identifiers_are_those_of_tables_in_memory(name: str, values: list[objec
         impression.add(column.iloc[start : start + rows])
     if impression.column().kind in ("number", "category"):
         assert impression.identifier() == identifiers(column.to_frame()).get(name, "")
+
+
+@pytest.mark.parametrize("many", [999, 1000, 1500])
+def test_numbered_columns_are_judged_by_all_of_their_rows(many: int) -> None:
+    column = pd.Series(np.random.default_rng(0).permutation(5000)[:many], name="order no")
+    impression = Impression("order no")
+    for start in range(0, many, 400):
+        impression.add(column.iloc[start : start + 400])
+    assert impression.identifier() == identifiers(column.to_frame()).get("order no", "")
+    assert bool(impression.identifier()) == (many >= 1000)
 
 
 def test_a_sampled_identifier_says_so() -> None:

@@ -66,6 +66,20 @@ def test_names_that_only_end_like_identifiers(name: str) -> None:
     assert not identifiers(pd.DataFrame({name: [5, 3, 9]}))
 
 
+@pytest.mark.parametrize("name", ["Kunde Nr", "order_no", "Invoice No.", "policy-number", "ticketNr", "AccountNumber"])
+def test_what_is_numbered_without_repetition_is_an_identifier_with_many_rows(name: str) -> None:
+    numbers = np.random.default_rng(0).permutation(5000)[:1000]
+    assert name in identifiers(pd.DataFrame({name: numbers}))
+    assert not identifiers(pd.DataFrame({name: numbers[:999]}))
+    assert not identifiers(pd.DataFrame({name: np.append(numbers, numbers[0])}))
+    assert not identifiers(pd.DataFrame({name: numbers + 0.5}))
+
+
+@pytest.mark.parametrize("name", ["no", "number", "NO", "casino", "piano", "number of rooms", "minr", "x_no2"])
+def test_names_that_only_look_numbered(name: str) -> None:
+    assert not identifiers(pd.DataFrame({name: np.random.default_rng(0).permutation(5000)[:2000]}))
+
+
 def test_identifiers_repeat_nothing() -> None:
     assert not identifiers(pd.DataFrame({"id": [1, 1, 2]}))
     assert not identifiers(pd.DataFrame({"id": [0.5, 0.1, 0.2]}))
