@@ -70,11 +70,13 @@ class Adjustment:
         """Calibrated log-probabilities `[N, C]` float64."""
         return torch.log_softmax(self.temperature(logits.double()), 1)
 
-    @torch.no_grad()
+    def log_proba_of_each(self, logits: Tensor) -> Tensor:
+        """Calibrated log-probabilities of each member `[k, N, C]` float64, from their logits."""
+        return self.log_proba(logits.flatten(0, 1)).reshape(logits.shape)
+
     def log_proba_of_members(self, logits: Tensor) -> Tensor:
         """Logarithm of the mean of the members' calibrated probabilities `[N, C]`, from their logits `[k, N, C]`."""
-        each = self.log_proba(logits.flatten(0, 1)).reshape(logits.shape)
-        return mean_of(each)
+        return mean_of(self.log_proba_of_each(logits))
 
     def apply(self, logits: Tensor) -> tuple[np.ndarray, np.ndarray]:
         """Probabilities `[N, C]` and decisions `[N]`."""

@@ -136,11 +136,7 @@ class TableModel:
         return self._member_proba(self.encode(frame))
 
     def _member_proba(self, inputs: Inputs) -> np.ndarray:
-        def function(block: Inputs) -> Tensor:
-            logits = _here(self.network.each(block))
-            return self.adjustment.log_proba(logits.flatten(0, 1)).exp().reshape(logits.shape)
-
-        return self._of_rows(inputs, function, 1)
+        return self._of_rows(inputs, lambda block: self.adjustment.log_proba_of_each(_here(self.network.each(block))).exp(), 1)
 
     def spread(self, frame: Frame) -> np.ndarray:
         """How far the members disagree: standard deviation of their probabilities `[N, C]`; 0 for one member."""
